@@ -1,0 +1,1 @@
+"""The contracts every part of the system agrees on. No drivers, no I/O: values and tables only."""
