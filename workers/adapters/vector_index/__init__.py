@@ -1,0 +1,1 @@
+"""The vector index: Qdrant Edge in this process or behind its owner, a Qdrant server, or plain memory."""

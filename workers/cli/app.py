@@ -1,0 +1,86 @@
+"""The `catalog` command. Commands import what they need when they run, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import NoReturn
+
+import typer
+
+from workers.cli import catalogs, cluster, control, events, ingest, jobs, machine, model, processes, schedules, search
+from workers.cli.text import readable
+from workers.errors import CatalogError
+
+app = typer.Typer(
+    name="catalog",
+    help="Keep a visual search index true to a fashion catalog: ingest images, search by picture, look after the rest.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(ingest.ingest, ingest.reindex, ingest.retry, ingest.confirm),
+    *(events.watch, events.look, events.update),
+    *(search.search, search.classify),
+    *(catalogs.list_catalogs, catalogs.browse, catalogs.drop, catalogs.quarantine),
+    *(jobs.status, jobs.jobs, jobs.report, jobs.cancel),
+    *(control.pause, control.resume, control.workers),
+    *(cluster.up, cluster.down, processes.worker, processes.beat),
+    *(machine.doctor, machine.upgrade, machine.sample),
+)
+for command in COMMANDS:
+    app.command(command.__name__.removesuffix("_catalogs"))(command)
+app.command("priority", context_settings={"ignore_unknown_options": True})(control.priority)  # -5 is a number
+app.add_typer(model.app, name="model")
+app.add_typer(schedules.app, name="schedule")
+app.add_typer(events.app, name="events")
+
+
+def main() -> None:
+    """Run the command line; a person's error is one line on stderr and a non-zero exit."""
+    _open_closed_streams()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a terminal's encoding must not end a command
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be reported
+    except CatalogError as error:
+        _end(str(error))
+    except UnicodeEncodeError as error:
+        _end(f"{error.object!r} is no text (UTF-8), which it has to be")
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is wrong here.
+        _forget_output()
+        sys.exit(0)
+    except OSError as error:
+        _end(": ".join(str(part) for part in (error.strerror or error, error.filename) if part))
+
+
+def _end(message: str) -> NoReturn:
+    sys.stderr.write(f"error: {readable(message)}\n")
+    _forget_output()
+    sys.exit(1)
+
+
+def _open_closed_streams() -> None:
+    """A stream that was closed before we began (`>&-`) leads to nowhere, instead of to the next file that is opened."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _forget_output() -> None:
+    """What is still buffered must not be written at the interpreter's end, where it would fail again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,95 @@
+"""Pictures for a result board: the query's and the hits' own, read from the catalog's source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.ids import point_id
+from schemas.payload import Payload
+from workers.board import Board, Row, Tile
+from workers.bootstrap import Process
+from workers.errors import ItemError, TransientError
+from workers.imaging.decode import decode
+from workers.imaging.preprocess import prepare
+from workers.impressions import impression_of
+from workers.ports import ObjectStore
+from workers.query.search import Answer, Query, active_generation
+
+TILE_PX = 320
+"""Smallest side a picture is decoded to: a tile is drawn smaller than that."""
+
+
+def answer_board(process: Process, name: str, query: Query, answer: Answer) -> Board:
+    """The query at the left, its neighbours at its right; hits of the query's own product are marked."""
+    store = process.store(process.ledger.catalog(name).source_url)
+    liked = _liked(process, answer.collection, name, query)
+    asked = _picture_tile(process, name, query.image) if query.image is not None else _key_tile(process, store, liked)
+    own = {payload.product_id for payload in liked if payload.product_id is not None}
+    hits = tuple(
+        Tile(
+            image=_picture(process, store, hit.payload.key),
+            title=hit.payload.key,
+            category=hit.payload.category_predicted,
+            confidence=hit.payload.category_confidence,
+            score=hit.score,
+            same_product=hit.payload.product_id is not None and hit.payload.product_id in own,
+            lines=_lines(hit.payload),
+            box=hit.payload.box,
+        )
+        for hit in answer.hits
+    )
+    subheading = f"{len(hits)} nearest of {process.index.count(answer.collection):,} images · model {answer.model[:12]}"
+    return Board(heading=f"Catalog {name}", subheading=subheading, rows=(Row(query=asked, hits=hits),))
+
+
+def _picture_tile(process: Process, name: str, image: bytes) -> Tile:
+    embedder = process.query_embedder(active_generation(name, process.ledger).model_digest)
+    pixels = prepare(image, embedder.card.preprocessing, process.limits)
+    seen = impression_of(embedder.embed(pixels[np.newaxis]), 0, embedder.card)
+    return Tile(
+        image=decode(image, min_side_px=TILE_PX, limits=process.limits).pixels,
+        title="query",
+        category=seen.category,
+        confidence=seen.confidence,
+        score=None,
+        same_product=False,
+        box=seen.box,
+    )
+
+
+def _key_tile(process: Process, store: ObjectStore, liked: Sequence[Payload]) -> Tile:
+    first = liked[0]
+    more = (f"and {len(liked) - 1} more",) if len(liked) > 1 else ()
+    return Tile(
+        image=_picture(process, store, first.key),
+        title=first.key,
+        category=first.category_predicted,
+        confidence=first.category_confidence,
+        score=None,
+        same_product=False,
+        lines=(*_lines(first), *more),
+        box=first.box,
+    )
+
+
+def _liked(process: Process, collection: str, name: str, query: Query) -> list[Payload]:
+    """Payloads of the liked images, in the order they were named."""
+    ids = [point_id(name, key) for key in query.likes]
+    found = {point.id: point.payload for point in process.index.retrieve(collection, ids)}
+    return [found[identity] for identity in ids if identity in found]
+
+
+def _picture(process: Process, store: ObjectStore, key: str) -> NDArray[np.uint8] | None:
+    try:
+        fetched = store.get(key, max_bytes=process.limits.max_bytes)
+        return decode(fetched.data, min_side_px=TILE_PX, limits=process.limits).pixels
+    except (ItemError, TransientError):
+        return None
+
+
+def _lines(payload: Payload) -> tuple[str, ...]:
+    price = f"{payload.price:,.2f} {payload.currency or ''}".strip() if payload.price is not None else None
+    return tuple(text for text in (payload.brand, price) if text)

@@ -1,0 +1,237 @@
+"""Commands that ask: search and classify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.options import DEFAULT_NAME, Json, Name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schemas.query import Condition
+    from workers.bootstrap import Process
+    from workers.cli.output import Output
+    from workers.query.search import Answer, Query
+
+GROUP_FIELDS = {"product": "product_id"}
+"""Words for `--group-by` that are not the payload field's own name."""
+
+
+def search(
+    image: Annotated[Path | None, typer.Argument(help="A picture to look for more of.", metavar="[IMAGE]")] = None,
+    key: Annotated[list[str] | None, typer.Option(help="An indexed image to look for more of (repeatable).")] = None,
+    unlike: Annotated[list[str] | None, typer.Option(help="An indexed image to steer away from (repeatable).")] = None,
+    name: Name = DEFAULT_NAME,
+    limit: Annotated[int, typer.Option("-k", "--limit", min=1, max=1000, help="How many hits.")] = 10,
+    offset: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=10_000,
+            help="Hits to skip, for further pages; with --diversity, offset and limit are at most 1,000 together.",
+        ),
+    ] = 0,
+    category: Annotated[list[str] | None, typer.Option(help="Only this category (repeatable: any of them).")] = None,
+    brand: Annotated[list[str] | None, typer.Option(help="Only this brand (repeatable).")] = None,
+    colour: Annotated[list[str] | None, typer.Option(help="Only this colour (repeatable).")] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="Only with this attribute (repeatable: any of them).")
+    ] = None,
+    price_min: Annotated[float | None, typer.Option(help="Lowest price.")] = None,
+    price_max: Annotated[float | None, typer.Option(help="Highest price.")] = None,
+    in_stock: Annotated[
+        bool | None, typer.Option("--in-stock/--out-of-stock", help="Only what is (not) in stock.")
+    ] = None,
+    diversity: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="0: most alike; towards 1: more different from each other.")
+    ] = 0.0,
+    group_by: Annotated[
+        str | None, typer.Option(help="One hit per value of this: product, brand, category or colour.")
+    ] = None,
+    exclude_own_product: Annotated[
+        bool, typer.Option("--exclude-own-product", help="Leave out other views of the --key's product.")
+    ] = False,
+    min_score: Annotated[
+        float | None, typer.Option(min=-1.0, max=1.0, help="Lowest cosine similarity of a hit.")
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare with every image instead of using the approximate index.")
+    ] = False,
+    board: Annotated[
+        Path | None, typer.Option(help="Also draw query and hits: a .png, an .html, or a name for both.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Find the images of a catalog that look most like a picture, or like images it already holds."""
+    from workers.bootstrap import open_process
+    from workers.cli.output import Output
+    from workers.errors import ContractError
+    from workers.query.search import Query
+    from workers.query.search import search as find
+
+    if (image is None) == (not key):
+        raise ContractError("give either a picture or --key, as in: catalog search photo.jpg")
+    output = Output(json=json)
+    with open_process() as process:
+        query = Query(
+            image=None if image is None else process.read_picture(image),
+            likes=tuple(key or ()),
+            dislikes=tuple(unlike or ()),
+            conditions=_conditions(
+                any_of={
+                    "category": read_categories(category or ()),
+                    "brand": tuple(brand or ()),
+                    "colour": tuple(colour or ()),
+                    "attributes": tuple(attribute or ()),
+                },
+                price=(price_min, price_max),
+                in_stock=in_stock,
+            ),
+            limit=limit,
+            offset=offset,
+            diversity=diversity,
+            group_by=_group_field(group_by),
+            score_threshold=min_score,
+            exclude_own_product=exclude_own_product,
+            exact=exact,
+        )
+        answer = find(
+            name,
+            query,
+            ledger=process.ledger,
+            index=process.index,
+            embedder_for=process.query_embedder,
+            limits=process.limits,
+        )
+        _show(output, answer)
+        if board is not None:
+            _draw(output, process, name, query, answer, board)
+
+
+def classify(
+    images: Annotated[list[Path], typer.Argument(help="Pictures.", metavar="IMAGE...")],
+    model: Annotated[str | None, typer.Option(help="Folder of the model bundle; default: the package's own.")] = None,
+    json: Json = False,
+) -> None:
+    """Say what the model sees in pictures: category with confidence, attributes, box. A bad one does not stop the rest."""
+    from workers.bootstrap import open_process
+    from workers.cli.output import Output
+    from workers.errors import ItemError
+    from workers.query.classify import classify as look
+
+    output = Output(json=json)
+    failed = 0
+    with open_process() as process:
+        embedder = process.open_embedder(process.chosen_bundle(model))
+        for path, seen in look(images, embedder=embedder, limits=process.limits, read=process.read_picture):
+            if isinstance(seen, ItemError):
+                failed += 1
+                if json:
+                    output.emit({"image": str(path), "error": {"reason": seen.reason.value, "detail": seen.detail}})
+                else:
+                    output.note(f"{path}: {seen.detail} ({seen.reason.value})", style="red")
+            elif json:
+                output.emit(
+                    {
+                        "image": str(path),
+                        "category": seen.category,
+                        "confidence": round(seen.confidence, 4) if seen.confidence is not None else None,
+                        "attributes": list(seen.attributes) if seen.attributes is not None else None,
+                        "box": [round(v, 4) for v in seen.box] if seen.box is not None else None,
+                    }
+                )
+            else:
+                sure = f"{seen.confidence:.0%}" if seen.confidence is not None else "-"
+                more = f"   {', '.join(seen.attributes)}" if seen.attributes else ""
+                output.say(f"{seen.category or 'unknown':<12} {sure:>5}   {path}{more}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def read_categories(words: Sequence[str]) -> tuple[str, ...]:
+    """The category ids behind `--category`; ContractError for a word that names none."""
+    from schemas.taxonomy import category_ids
+    from workers.errors import ContractError
+
+    try:
+        return category_ids(words)
+    except ValueError as error:
+        raise ContractError(str(error)) from error
+
+
+def _conditions(
+    *, any_of: dict[str, tuple[str, ...]], price: tuple[float | None, float | None], in_stock: bool | None
+) -> tuple[Condition, ...]:
+    from schemas.query import AnyOf, Range
+    from workers.errors import ContractError
+
+    conditions: list[Condition] = [AnyOf(field=field, values=values) for field, values in any_of.items() if values]
+    low, high = price
+    if low is not None and high is not None and low > high:
+        raise ContractError(f"--price-min {low:g} is above --price-max {high:g}")
+    if low is not None or high is not None:
+        conditions.append(Range(field="price", minimum=low, maximum=high))
+    if in_stock is not None:
+        conditions.append(AnyOf(field="in_stock", values=(in_stock,)))
+    return tuple(conditions)
+
+
+def _group_field(word: str | None) -> str | None:
+    from workers.errors import ContractError
+
+    if word is None:
+        return None
+    field = GROUP_FIELDS.get(word, word)
+    if field not in ("product_id", "brand", "category", "colour"):
+        raise ContractError(f"cannot group by {word!r}; group by product, brand, category or colour")
+    return field
+
+
+def _show(output: Output, answer: Answer) -> None:
+    if output.json:
+        output.emit(
+            {
+                "model": answer.model,
+                "took_ms": round(answer.took_ms, 2),
+                "hits": [
+                    {
+                        "key": hit.payload.key,
+                        "product_id": hit.payload.product_id,
+                        "score": round(hit.score, 6),
+                        "category": hit.payload.category,
+                        "payload": hit.payload.to_json(),
+                    }
+                    for hit in answer.hits
+                ],
+            }
+        )
+        return
+    if not answer.hits:
+        output.say("no image matches; loosen the filters or lower --min-score")
+        return
+    rows = [
+        (
+            f"{hit.score:.3f}",
+            hit.payload.category,
+            f"{hit.payload.category_confidence:.0%}" if hit.payload.category_confidence is not None else None,
+            hit.payload.product_id,
+            hit.payload.brand,
+            hit.payload.price,
+            hit.payload.key,
+        )
+        for hit in answer.hits
+    ]
+    output.table(["#score", "category", "#sure", "product", "brand", "#price", "image"], rows)
+    output.say(f"{len(rows)} hits in {answer.took_ms:.1f} ms", style="dim")
+
+
+def _draw(output: Output, process: Process, name: str, query: Query, answer: Answer, target: Path) -> None:
+    from workers.board import save
+    from workers.cli.boards import answer_board
+
+    for path in save(answer_board(process, name, query, answer), target):
+        output.note(f"drawn: {path}")

@@ -1,0 +1,1 @@
+"""The web applications. Start reading in `events`."""
