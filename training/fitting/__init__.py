@@ -1,0 +1,1 @@
+"""What `training.loop` is made of: steps, schedule, processes, monitoring, journal."""

@@ -1,0 +1,1 @@
+"""The parts that `training.model` puts together: trunks, heads, and what they start from."""
