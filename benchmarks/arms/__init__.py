@@ -1,0 +1,1 @@
+"""What the ingest benchmark compares: each arm is a program of its own that prints one JSON object."""
