@@ -28,7 +28,7 @@ from schemas.payload import PointRecord
 from schemas.records import Job
 from tests.support.faulty_s3 import FaultyS3, faulty_s3
 from tests.support.harmful_worker import DEADLY, HANGING
-from tests.support.qdrant_server import post_faults
+from tests.support.qdrant_server import post_faults, read_faults
 from tests.support.workshops import picture
 from workers.adapters.ledger import open_ledger, upgrade_ledger
 from workers.adapters.ledger.ledger import SqlLedger
@@ -195,10 +195,15 @@ class Campaign:
         self.store.away.clear()
 
     def trouble_index(self, seconds: float, **faults: float) -> None:
-        """The index server does so for a while; see `tests.support.qdrant_faults.Faults`."""
-        post_faults(self.index_url, writes_only=True, **faults)
+        """The index server does so for a while, and until it has done it once; see `tests.support.qdrant_faults.Faults`."""
+        before = Counter(post_faults(self.index_url, writes_only=True, **faults)["injected"])
+        deadline = time.monotonic() + QUIET_S
         time.sleep(seconds)
-        self.index_faults.update(post_faults(self.index_url)["injected"])
+        while (now := Counter(read_faults(self.index_url)["injected"])) <= before:
+            assert time.monotonic() < deadline, f"{faults} befell no write\n{self.words()}"
+            time.sleep(0.05)
+        post_faults(self.index_url)
+        self.index_faults.update(now - before)
 
     def lose_index(self, seconds: float) -> None:
         """The index server refuses connections for a while."""

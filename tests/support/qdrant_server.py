@@ -240,6 +240,13 @@ def post_faults(url: str, **faults: Any) -> dict[str, Any]:
         return state
 
 
+def read_faults(url: str) -> dict[str, Any]:
+    """The state of a stand-in that is another process; its faults stay in force."""
+    with urllib.request.urlopen(f"{url}/_faults", timeout=5) as answer:  # noqa: S310
+        state: dict[str, Any] = json.load(answer)
+        return state
+
+
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
