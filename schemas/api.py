@@ -199,8 +199,8 @@ class SearchAnswer(Model):
     """Digest of the model that the catalog is bound to."""
     generation: int
     took_ms: float
-    total: int
-    """Images that pass the filter."""
+    total: int | None
+    """Images that pass the filter; counted only where facets were asked for."""
     no_match_below: float | None
     query: Seen | None
     """What the model sees in the query's picture; null where there was none."""
