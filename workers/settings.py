@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     any."""
     events_token: SecretStr | None = None
     """What callers of the webhook have to bear; without it, only this machine's own address is listened on."""
+    allowed_hosts: str | None = None
+    """Comma-separated names, beside the address listened on, that requests to the server may be addressed to."""
+    cors_origins: str | None = None
+    """Comma-separated origins whose pages may use the server, as `https://shop.example`; default: only its own page."""
     model: str | None = None
     """The model bundle for new catalogs: a folder, or a store's URL with the digest behind it; default: the one in the
     package."""

@@ -10,7 +10,20 @@ from typing import NoReturn
 
 import typer
 
-from workers.cli import catalogs, cluster, control, events, ingest, jobs, machine, model, processes, schedules, search
+from workers.cli import (
+    catalogs,
+    cluster,
+    control,
+    events,
+    ingest,
+    jobs,
+    machine,
+    model,
+    processes,
+    schedules,
+    search,
+    serve,
+)
 from workers.cli.text import readable
 from workers.errors import CatalogError
 
@@ -29,7 +42,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     *(catalogs.list_catalogs, catalogs.browse, catalogs.drop, catalogs.quarantine),
     *(jobs.status, jobs.jobs, jobs.report, jobs.cancel),
     *(control.pause, control.resume, control.workers),
-    *(cluster.up, cluster.down, processes.worker, processes.beat),
+    *(serve.serve, cluster.up, cluster.down, processes.worker, processes.beat),
     *(machine.doctor, machine.upgrade, machine.sample),
 )
 for command in COMMANDS:

@@ -1,0 +1,77 @@
+"""The HTTP application: `make_app` puts routes, middleware and services together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from workers.bootstrap import Process
+from workers.web import health, page
+from workers.web.dependencies import Authenticate, Services, as_local_admin
+from workers.web.middleware.bodies import BodyBounds
+from workers.web.middleware.guard import Guard
+from workers.web.middleware.identity import RequestIdentity
+from workers.web.options import ServerOptions
+from workers.web.problem import answer_with_problems
+
+THREADS: Final = 16
+"""Calls that may block at once: most of their time is the index's or the engine's."""
+
+
+class CatalogApp(FastAPI):
+    """The application within its middleware, which is outermost: even an unexpected error bears a request id."""
+
+    services: Services
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """FastAPI's own stack, wrapped."""
+        options, settings = self.services.options, self.services.process.settings
+        stack: ASGIApp = BodyBounds(super().build_middleware_stack(), image_bytes=settings.max_image_bytes)
+        if options.cors_origins:
+            stack = CORSMiddleware(
+                stack,
+                allow_origins=options.cors_origins,
+                allow_methods=("GET", "POST", "DELETE"),
+                allow_headers=("Authorization", "Content-Type", "X-Request-Id"),
+                expose_headers=("X-Request-Id", "Retry-After"),
+            )
+        return RequestIdentity(Guard(stack, options), cross_origin=bool(options.cors_origins))
+
+
+def make_app(
+    process: Process, options: ServerOptions | None = None, *, authenticate: Authenticate = as_local_admin
+) -> CatalogApp:
+    """The application over a process. `authenticate` says who asks; by default everybody is the local administrator."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        assert isinstance(app, CatalogApp)  # noqa: S101 - the one below
+        yield
+        app.services.stopping.set()
+        app.services.threads.shutdown(wait=True)
+
+    app = CatalogApp(
+        title="Catalog",
+        version="1",
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.services = Services(
+        process=process,
+        options=options or ServerOptions(),
+        authenticate=authenticate,
+        threads=ThreadPoolExecutor(THREADS, thread_name_prefix="serve"),
+    )
+    app.state.services = app.services
+    answer_with_problems(app)
+    app.include_router(health.router)
+    app.include_router(page.router)
+    app.mount("/static", page.files)
+    return app

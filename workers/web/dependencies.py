@@ -1,0 +1,122 @@
+"""What a route gets: the process, the caller with what it may do, threads for whatever blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, ParamSpec, TypeVar
+
+from fastapi import Depends, HTTPException, Request
+
+from workers.bootstrap import Process
+from workers.web.options import ServerOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Scope(StrEnum):
+    """What an API key may be good for."""
+
+    SEARCH = "search"
+    """Ask: search, classify, look at catalogs, items and pictures."""
+    INGEST = "ingest"
+    """Submit jobs, follow and stop them, look at the quarantine."""
+    ADMIN = "admin"
+    """Everything, metrics included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asks, and what it may do."""
+
+    name: str
+    """Names the key in logs and limits; never the key itself."""
+    scopes: frozenset[Scope]
+    catalogs: tuple[str, ...] | None = None
+    """Catalogs it may use; None: all of them."""
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the scope is granted; an administrator has every one."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def may_use(self, catalog: str) -> bool:
+        """Whether the catalog is granted."""
+        return self.catalogs is None or catalog in self.catalogs
+
+    def check_catalog(self, catalog: str) -> str:
+        """The catalog's name, when the caller may use it.
+
+        Raises:
+            HTTPException: 403, whether there is such a catalog or not: names of others' catalogs are not told.
+        """
+        if not self.may_use(catalog):
+            raise HTTPException(403, f"this API key is not for the catalog {catalog!r}")
+        return catalog
+
+
+LOCAL_ADMIN = Caller(name="local", scopes=frozenset(Scope))
+"""Whoever reaches a loopback address that asks for no key."""
+
+Authenticate = Callable[[Request], Awaitable[Caller]]
+"""Who a request comes from. Raises HTTPException 401 with `WWW-Authenticate` for a key that is missing or not valid."""
+
+
+async def as_local_admin(_: Request) -> Caller:
+    """Everybody is this machine's administrator."""
+    return LOCAL_ADMIN
+
+
+@dataclass(kw_only=True)
+class Services:
+    """What the routes of one server share."""
+
+    process: Process
+    options: ServerOptions
+    authenticate: Authenticate
+    threads: ThreadPoolExecutor
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server begins to end: streams stop then."""
+
+    def stop(self) -> None:
+        """Begin to end, from whichever thread."""
+        self.stopping.set()
+
+    async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A call that blocks, on one of the server's threads, with the request's context for logs."""
+        work = partial(contextvars.copy_context().run, call, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work)
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that serves the request."""
+    services = request.app.state.services
+    assert isinstance(services, Services)  # noqa: S101 - `make_app` put it there
+    return services
+
+
+def require(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
+    """A dependency that answers the caller, when it has the scope: 401 without a key where one is needed, else 403."""
+
+    async def authorized(request: Request) -> Caller:
+        caller = await services_of(request).authenticate(request)
+        if not caller.may(scope):
+            raise HTTPException(403, f"this API key has no scope {scope.value!r}")
+        return caller
+
+    return authorized
+
+
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+Searcher = Annotated[Caller, Depends(require(Scope.SEARCH))]
+Ingester = Annotated[Caller, Depends(require(Scope.INGEST))]
+Administrator = Annotated[Caller, Depends(require(Scope.ADMIN))]
