@@ -52,6 +52,7 @@ SCANS: Final = f"kind <> '{BESIDE_SCANS}'"
 KEYS: Final = f"kind = '{BESIDE_SCANS}'"
 SEARCHABLE: Final = "outcome IN ('indexed', 'duplicate')"
 DUE: Final = "state = 'due'"
+LIVE_KEYS: Final = "revoked_at IS NULL"
 NOT_SEARCHABLE: Final = "outcome NOT IN ('indexed', 'duplicate')"
 """Conditions of partial indexes. A query has to spell one exactly so for SQLite to use the index."""
 
@@ -344,4 +345,19 @@ fires = _table(
     Column("job_id", Bytewise, doc="No reference: the row goes with its schedule, which goes with the catalog."),
     Column("detail", Text),
     Index("ix_fires_due", "at", sqlite_where=text(DUE), postgresql_where=text(DUE)),
+)
+
+api_keys = _table(
+    "api_keys",
+    Column("id", Bytewise, primary_key=True),
+    _required("name", Bytewise),
+    _required("digest", Text, doc="SHA-256 of the secret, hexadecimal."),
+    _required("scopes", JSON, doc="Array of names."),
+    _required("all_catalogs", Boolean),
+    _required("catalogs", JSON, doc="Array of names, without references: a key may be there before its catalog."),
+    _required("created_at", Double),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+    Index("ix_api_keys_live", "name", unique=True, sqlite_where=text(LIVE_KEYS), postgresql_where=text(LIVE_KEYS)),
 )

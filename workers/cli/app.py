@@ -17,6 +17,7 @@ from workers.cli import (
     events,
     ingest,
     jobs,
+    keys,
     machine,
     model,
     processes,
@@ -51,6 +52,7 @@ app.command("priority", context_settings={"ignore_unknown_options": True})(contr
 app.add_typer(model.app, name="model")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(events.app, name="events")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ from schemas.records import (
     StageStat,
     Worker,
 )
+from workers.ports.api_keys import ApiKeys
 from workers.ports.inbox import Inbox
 
 
@@ -440,7 +441,7 @@ class Schedules(Protocol):
         ...
 
 
-class Ledger(Catalogs, Jobs, Batches, Items, Manifests, Inbox, Workers, Schedules, Protocol):
+class Ledger(Catalogs, Jobs, Batches, Items, Manifests, Inbox, Workers, Schedules, ApiKeys, Protocol):
     """All of it. Every method raises `TransientError` when the database does not answer."""
 
     def close(self) -> None:
@@ -448,4 +449,16 @@ class Ledger(Catalogs, Jobs, Batches, Items, Manifests, Inbox, Workers, Schedule
         ...
 
 
-__all__ = ["Batches", "Catalogs", "Claimed", "Inbox", "Items", "Jobs", "Ledger", "Manifests", "Schedules", "Workers"]
+__all__ = [
+    "ApiKeys",
+    "Batches",
+    "Catalogs",
+    "Claimed",
+    "Inbox",
+    "Items",
+    "Jobs",
+    "Ledger",
+    "Manifests",
+    "Schedules",
+    "Workers",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workers.adapters.ledger.api_keys import ApiKeysPart
 from workers.adapters.ledger.batches import BatchesPart
 from workers.adapters.ledger.catalogs import CatalogsPart
 from workers.adapters.ledger.database import Database
@@ -29,6 +30,7 @@ class SqlLedger(
     KeysPart,
     FleetPart,
     SchedulesPart,
+    ApiKeysPart,
 ):
     """The ledger on SQL: `sqlite:///FILE`, `postgresql://HOST/NAME`, or `sqlite://`, which lives in memory as long as
     this object (the twin for tests: the same statements, another place).
