@@ -7,28 +7,18 @@ import contextvars
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, HTTPException, Request
 
+from schemas.access import Scope
 from workers.bootstrap import Process
+from workers.errors import NotFoundError
 from workers.web.options import ServerOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Scope(StrEnum):
-    """What an API key may be good for."""
-
-    SEARCH = "search"
-    """Ask: search, classify, look at catalogs, items and pictures."""
-    INGEST = "ingest"
-    """Submit jobs, follow and stop them, look at the quarantine."""
-    ADMIN = "admin"
-    """Everything, metrics included."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,10 +43,10 @@ class Caller:
         """The catalog's name, when the caller may use it.
 
         Raises:
-            HTTPException: 403, whether there is such a catalog or not: names of others' catalogs are not told.
+            NotFoundError: it may not, whether there is such a catalog or not: names of others' catalogs are not told.
         """
         if not self.may_use(catalog):
-            raise HTTPException(403, f"this API key is not for the catalog {catalog!r}")
+            raise NotFoundError(f"there is no catalog {catalog!r} for this API key")
         return catalog
 
 
@@ -107,6 +97,7 @@ def require(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
         caller = await services_of(request).authenticate(request)
         if not caller.may(scope):
             raise HTTPException(403, f"this API key has no scope {scope.value!r}")
+        request.state.caller = caller
         return caller
 
     return authorized

@@ -78,8 +78,12 @@ def problem_of(error: CatalogError) -> Response:
     return problem(status, masked(str(error)))
 
 
-async def _of_ours(_: Request, error: Exception) -> Response:
+async def _of_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, CatalogError)  # noqa: S101 - registered for it
+    caller = getattr(request.state, "caller", None)
+    if isinstance(error, NotFoundError) and caller is not None and caller.catalogs is not None:
+        # The text may name what there is instead, also in catalogs that the key is not for.
+        return problem(404, "there is no such catalog, job or image for this API key")
     return problem_of(error)
 
 
