@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -128,6 +129,28 @@ class NoMatch(_Frozen):
     """Images each of them searched, its own product (category) left out; a larger catalog accepts more."""
 
 
+class Likeness(_Frozen):
+    """How often neighbours of a given similarity are right: a logistic curve over the cosine, and what it was fitted on.
+
+    Platt, "Probabilistic Outputs for Support Vector Machines", 1999.
+    """
+
+    slope: float = Field(gt=0.0, allow_inf_nan=False)
+    intercept: float = Field(allow_inf_nan=False)
+    by: Literal["product", "category"]
+    """What two images must share to be right."""
+    data: str
+    """Data set and split of the queries."""
+    images: int = Field(ge=0)
+    """Queries."""
+    pairs: int = Field(ge=0)
+    """Neighbours they were compared with, all together."""
+
+    def of(self, cosine: float) -> float:
+        """The calibrated share, 0 to 1, at a cosine similarity."""
+        return 0.5 * (1.0 + math.tanh(0.5 * (self.slope * cosine + self.intercept)))  # the logistic, without overflow
+
+
 class ModelCard(_Frozen):
     """Everything said about a bundle. The digest covers graph, weights, preprocessing and labels, never the card."""
 
@@ -148,6 +171,8 @@ class ModelCard(_Frozen):
     `no_match_false_accept` and `no_match_true_accept` say how often it lets a wrong neighbour pass, and a right one."""
     no_match: NoMatch | None = None
     """How `no_match_below` was chosen."""
+    likeness: Likeness | None = None
+    """What a similarity is worth, where it was measured."""
 
     def metric(self, name: str, engine: str | None = None) -> Metric | None:
         """The first metric of that name (and engine), or None."""

@@ -67,6 +67,9 @@ class Search:
     """Cosine similarity a hit must reach."""
     diversity: float = 0.0
     """0: pure similarity; up to 1: maximal marginal relevance with lambda = 1 - diversity (Carbonell, Goldstein 1998)."""
+    pool: int | None = None
+    """Candidates (or groups) that a diverse search chooses among; None leaves it to the index, by offset and limit. Pages
+    of one answer fit together only where all of them choose among the same."""
     group_by: str | None = None
     """At most one hit, the best, per value of this payload field (of a list: per element); points without the field are
     groups of their own."""

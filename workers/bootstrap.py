@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.model_card import Preprocessing
+from schemas.model_card import ModelCard, Preprocessing
 from schemas.outcomes import OutcomeKind, Reason
 from schemas.records import Job, Lease, Outcome, WorkItem
 from workers.adapters.bundle import Bundle, default_bundle, load_bundle
@@ -34,6 +34,7 @@ from workers.indexing.pipeline import OnStall, Pace
 from workers.indexing.schedules import Desk, OfferedModel
 from workers.indexing.sources import check_source
 from workers.ports import Embedder, Ledger, ObjectStore, VectorIndex
+from workers.query.resolver import Resolver
 from workers.settings import Settings, load_settings
 from workers.telemetry import configure_logging, log
 
@@ -57,6 +58,8 @@ class Process:
         self._stores: dict[str, ObjectStore] = {}
         self._shelf: BundleShelf | None = None
         self._embedders: dict[tuple[str, bool], Embedder] = {}
+        self._cards: dict[str, ModelCard] = {}
+        self._resolver: Resolver | None = None
 
     def __enter__(self) -> Process:
         """Use as a context: what was opened is closed at its end."""
@@ -269,6 +272,21 @@ class Process:
             f"set CATALOG_MODEL to its bundle, or move to the model at hand ({candidate.card.name}, "
             f"{candidate.card.digest[:12]}) with: catalog reindex"
         )
+
+    def card(self, digest: str) -> ModelCard:
+        """The card of a model, read once; no engine is loaded. Raises as `bundle`."""
+        with self._lock:
+            if digest not in self._cards:
+                self._cards[digest] = self.bundle(digest).card
+            return self._cards[digest]
+
+    @property
+    def resolver(self) -> Resolver:
+        """Which generation answers for a catalog, remembered between queries of this process."""
+        with self._lock:
+            if self._resolver is None:
+                self._resolver = Resolver(ledger=self.ledger, index=self.index, card_for=self.card)
+            return self._resolver
 
     @property
     def _bundles(self) -> BundleHome:

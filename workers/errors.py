@@ -6,6 +6,7 @@
     |- ContractError       a message, card, schema or request that can never work: loud, not retried
     |  |- PointsRefusedError these points can never be stored; each is named with the reason
     |  |- NotFoundError    the named catalog, job, key or collection does not exist
+    |  |- ModelConflictError a vector was made by another model than the one that answers
     |  `- JobConflictError another job of the catalog is not final yet
     |- LeaseLostError      somebody else holds the batch or the scan now: stop, write nothing more
     `- ConfigurationError  refuse to start; names the setting and what to do
@@ -59,6 +60,10 @@ class PointsRefusedError(ContractError):
 
 class NotFoundError(ContractError):
     """The named catalog, job, item or collection does not exist."""
+
+
+class ModelConflictError(ContractError):
+    """A vector was made by another model than the one the catalog is bound to."""
 
 
 class JobConflictError(ContractError):

@@ -16,6 +16,10 @@ NORM_TOLERANCE = 1e-2
 """How far from 1 an embedding's length may be: int8 engines normalise in float32, so more than this is a broken model."""
 
 
+LIKELIEST = 5
+"""Categories named of each image."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Impression:
     """What the model sees in an image."""
@@ -24,6 +28,8 @@ class Impression:
     """(D,), L2-normalised."""
     category: str | None = None
     confidence: float | None = None
+    categories: tuple[tuple[str, float], ...] | None = None
+    """The likeliest categories with their probabilities, best first, at most `LIKELIEST`."""
     attributes: tuple[str, ...] | None = None
     box: tuple[float, float, float, float] | None = None
 
@@ -38,10 +44,11 @@ def impression_of(embeddings: Embeddings, row: int, card: ModelCard) -> Impressi
     norm = float(np.linalg.norm(vector))
     if not abs(norm - 1.0) <= NORM_TOLERANCE:
         raise ItemError(Reason.INVALID_EMBEDDING, f"the model's vector has the length {norm:.3g} instead of 1")
-    category, confidence = None, None
+    categories = None
     if embeddings.category is not None and card.heads.category is not None:
-        best = int(embeddings.category[row].argmax())
-        category, confidence = card.heads.category.labels[best], float(embeddings.category[row, best])
+        shares, labels = embeddings.category[row], card.heads.category.labels
+        categories = tuple((labels[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")[:LIKELIEST])
+    category, confidence = categories[0] if categories else (None, None)
     attributes = None
     if embeddings.attributes is not None and card.heads.attributes is not None:
         head = card.heads.attributes
@@ -52,4 +59,11 @@ def impression_of(embeddings: Embeddings, row: int, card: ModelCard) -> Impressi
     if embeddings.boxes is not None and card.heads.box is not None:
         x1, y1, x2, y2 = (float(v) for v in embeddings.boxes[row].clip(0.0, 1.0))
         box = (x1, y1, x2, y2)
-    return Impression(vector=vector, category=category, confidence=confidence, attributes=attributes, box=box)
+    return Impression(
+        vector=vector,
+        category=category,
+        confidence=confidence,
+        categories=categories,
+        attributes=attributes,
+        box=box,
+    )

@@ -106,6 +106,7 @@ def search(
             index=process.index,
             embedder_for=process.query_embedder,
             limits=process.limits,
+            card_for=process.card,
         )
         _show(output, answer)
         if board is not None:

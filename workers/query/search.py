@@ -1,4 +1,4 @@
-"""Asking a catalog: a picture, a key or examples in, the nearest products out.
+"""Asking a catalog: a picture, a vector, a product or examples in, the nearest products out.
 
 The generation is resolved once: the query is encoded by the model that this generation is bound to, and searches this
 very collection, whatever is switched meanwhile.
@@ -7,55 +7,28 @@ very collection, whatever is switched meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from schemas.ids import point_id
-from schemas.payload import PointRecord
-from schemas.query import Condition, Filter, NoneOf, Scored, Search
-from schemas.records import Generation
+from schemas.api import MAX_DEPTH
+from schemas.model_card import ModelCard
+from schemas.query import FacetCount, Filter, Scored, Search
 from workers.errors import ContractError, NotFoundError
 from workers.imaging.decode import DecodeLimits
-from workers.imaging.preprocess import prepare
 from workers.ports import Embedder, Ledger, VectorIndex
+from workers.query.conditions import check_conditions, check_facets, check_group
+from workers.query.cursor import Place, query_digest, read_cursor, write_cursor
+from workers.query.question import Answer, Query, check_query
+from workers.query.resolver import Resolved, Resolver, active_generation
+from workers.query.start import Start, direction, picture_start, stored_start
 
+__all__ = ["FACET_VALUES", "Answer", "Query", "active_generation", "direction", "search"]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Query:
-    """What somebody wants to see. Exactly one of `image`, `vector` and `likes` says where to look."""
-
-    image: bytes | None = None
-    """An encoded picture."""
-    vector: NDArray[np.float32] | None = None
-    likes: tuple[str, ...] = ()
-    """Keys of the catalog to look for more of."""
-    dislikes: tuple[str, ...] = ()
-    """Keys to steer away from."""
-    conditions: tuple[Condition, ...] = ()
-    limit: int = 10
-    offset: int = 0
-    diversity: float = 0.0
-    group_by: str | None = None
-    score_threshold: float | None = None
-    exclude_own_product: bool = False
-    """Leave out every image of the liked products, not only the liked images themselves."""
-    exact: bool = False
-    with_vectors: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """The nearest images, and what answered."""
-
-    model: str
-    """Digest of the generation's model."""
-    collection: str
-    took_ms: float
-    """From the query in hand to the hits, starting of processes excluded."""
-    hits: tuple[Scored, ...]
+FACET_VALUES: Final = 50
+"""Values counted of each field, the most frequent ones."""
+POOL_FACTOR: Final = 10
+POOL_MINIMUM: Final = 100
+POOL_MAXIMUM: Final = MAX_DEPTH
 
 
 def search(
@@ -66,124 +39,172 @@ def search(
     index: VectorIndex,
     embedder_for: Callable[[str], Embedder],
     limits: DecodeLimits,
+    card_for: Callable[[str], ModelCard] | None = None,
+    resolver: Resolver | None = None,
 ) -> Answer:
     """The images nearest to the query in the catalog's active generation.
 
+    Args:
+        catalog: Its name.
+        query: What to look for.
+        ledger: Asked for the generation that answers, where there is no `resolver`.
+        index: Holds the collection.
+        embedder_for: The engine of a model by its digest; asked for pictures only where there is a `card_for`.
+        limits: Bounds on what is decoded.
+        card_for: The card of a model by its digest, which takes no engine.
+        resolver: Remembers what answers for a catalog between queries; for servers.
+
     Raises:
-        ContractError: the query is not one (no or several starting points, a bad bound).
-        NotFoundError: no such catalog, nothing indexed yet, or a key the index does not hold.
+        ContractError: the query is not one (no or several starting points, a bad bound, a field that the catalog does not
+            have, a cursor of another query).
+        ModelConflictError: the query's vector was made by another model.
+        NotFoundError: no such catalog, nothing indexed yet, or a key or product the index does not hold.
         ItemError: the picture cannot be used; the reason says why.
     """
-    _check(query)
-    generation = active_generation(catalog, ledger)
+    check_query(query)
+    if resolver is None:
+        known = card_for or (lambda digest: embedder_for(digest).card)
+        resolver = Resolver(ledger=ledger, index=index, card_for=known)
+    resolved = resolver.resolve(catalog)
     try:
-        return _ask(generation, query, index=index, embedder_for=embedder_for, limits=limits)
+        return _ask(resolved, query, index=index, embedder_for=embedder_for, limits=limits)
     except NotFoundError:
-        current = active_generation(catalog, ledger)
-        if current == generation:
+        current = resolver.renew(catalog)
+        if current.generation == resolved.generation:
             raise
         # A reindex switched while we were on the way: the collection we had resolved is gone.
         return _ask(current, query, index=index, embedder_for=embedder_for, limits=limits)
 
 
 def _ask(
-    generation: Generation,
+    resolved: Resolved,
     query: Query,
     *,
     index: VectorIndex,
     embedder_for: Callable[[str], Embedder],
     limits: DecodeLimits,
 ) -> Answer:
+    generation, card = resolved.generation, resolved.card
+    check_conditions(query.conditions, resolved.spec)
+    check_facets(query.facets, resolved.spec)
+    check_group(query.group_by, resolved.spec)
+    threshold = _threshold(query, card)
     embedder = embedder_for(generation.model_digest) if query.image is not None else None
     started = time.perf_counter()
-    likes = _points(index, generation, query.likes)
-    dislikes = _points(index, generation, query.dislikes)
-    if query.image is not None and embedder is not None:
-        pixels = prepare(query.image, embedder.card.preprocessing, limits)
-        vector = embedder.embed(pixels[np.newaxis]).vectors[0]
-    elif query.vector is not None:
-        vector = query.vector
-    else:
-        vector = direction(_vectors(likes), _vectors(dislikes))
-    conditions = list(query.conditions)
-    own = tuple(sorted({p.payload.product_id for p in likes if p.payload.product_id is not None}))
-    if query.exclude_own_product and own:
-        conditions.append(NoneOf(field="product_id", values=own))
-    hits = index.search(
-        generation.collection,
-        Search(
-            vector=vector,
-            limit=query.limit,
-            offset=query.offset,
-            where=Filter(conditions=tuple(conditions)) if conditions else None,
-            score_threshold=query.score_threshold,
-            diversity=query.diversity,
-            group_by=query.group_by,
-            exact=query.exact,
-            exclude_ids=tuple(point.id for point in (*likes, *dislikes)),
-            with_vectors=query.with_vectors,
-        ),
-    )
+    place = _place(query, generation.collection)
+    start = stored_start(query, resolved, index) if embedder is None else picture_start(query, embedder, limits)
+    hits, following = _page(index, generation.collection, query, start, place, threshold)
+    total, facets = _counts(index, generation.collection, query)
+    following_cursor = None
+    if following is not None:
+        following_cursor = write_cursor(following, collection=generation.collection, query=_digest(query))
     return Answer(
         model=generation.model_digest,
         collection=generation.collection,
+        generation=generation.number,
         took_ms=(time.perf_counter() - started) * 1000,
-        hits=tuple(hits),
+        hits=hits,
+        likeness=tuple(card.likeness.of(hit.score) if card.likeness is not None else None for hit in hits),
+        no_match_below=card.no_match_below,
+        vector=start.vector,
+        seen=start.seen,
+        total=total,
+        facets=facets,
+        next_cursor=following_cursor,
     )
 
 
-def direction(likes: NDArray[np.float32], dislikes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Where to look, from (P, D) liked and (Q, D) disliked vectors: mean(likes) + (mean(likes) - mean(dislikes)).
+def _threshold(query: Query, card: ModelCard) -> float | None:
+    if not query.match_only:
+        return query.score_threshold
+    if card.no_match_below is None:
+        raise ContractError(
+            f"the model {card.name} has no measured level under which nothing is a match; name the lowest score as a number"
+        )
+    return max(card.no_match_below, query.score_threshold if query.score_threshold is not None else -1.0)
 
-    Qdrant's "average vector" strategy of recommendation; without dislikes, the mean. The result has length 1.
 
-    Raises:
-        ContractError: likes and dislikes cancel each other out.
+def _place(query: Query, collection: str) -> Place:
+    if query.cursor is None:
+        return Place(offset=query.offset)
+    return read_cursor(query.cursor, collection=collection, query=_digest(query), deepest=MAX_DEPTH - 1)
+
+
+def _digest(query: Query) -> str:
+    """Of all that decides the order of the hits; what is only said beside them may change from page to page."""
+    return query_digest(
+        {
+            "image": query.image or b"",
+            "crop": query.crop,
+            "vector": query.vector.tobytes() if query.vector is not None else b"",
+            "product": query.product,
+            "likes": query.likes,
+            "dislikes": query.dislikes,
+            "conditions": query.conditions,
+            "diversity": query.diversity,
+            "group_by": query.group_by,
+            "threshold": (query.score_threshold, query.match_only),
+            "own": query.exclude_own_product,
+            "exact": query.exact,
+        }
+    )
+
+
+def _page(
+    index: VectorIndex, collection: str, query: Query, start: Start, place: Place, threshold: float | None
+) -> tuple[tuple[Scored, ...], Place | None]:
+    """The hits from a place on, and the place behind them where there are more.
+
+    One hit more than wanted is asked for, so that the last page knows itself.
     """
-    target = likes.mean(axis=0)
-    if len(dislikes):
-        target = 2.0 * target - dislikes.mean(axis=0)
-    norm = float(np.linalg.norm(target))
-    if norm < np.finfo(np.float32).eps:
-        raise ContractError("the liked and disliked images cancel each other out; leave one of them away")
-    return np.asarray(target / norm, dtype=np.float32)
+    conditions = (*query.conditions, *start.left_out)
+    pool = _pool(query, place)
+
+    def ask(offset: int, limit: int, diversity: float) -> list[Scored]:
+        request = Search(
+            vector=start.vector,
+            limit=limit,
+            offset=offset,
+            where=Filter(conditions=conditions) if conditions else None,
+            score_threshold=threshold,
+            diversity=diversity,
+            pool=pool if diversity else None,
+            group_by=query.group_by,
+            exact=query.exact,
+            exclude_ids=start.left_out_ids,
+            with_vectors=query.with_vectors,
+        )
+        return list(index.search(collection, request))
+
+    wanted = query.limit if query.cursor is None else min(query.limit, MAX_DEPTH - place.offset)
+    following = place.offset + wanted
+    count = wanted + 1 if following < MAX_DEPTH else wanted
+    diverse = max(0, min(count, pool - place.offset))
+    hits = ask(place.offset, diverse, query.diversity) if diverse else []
+    if len(hits) == diverse < count:
+        hits += ask(place.offset + diverse, count - diverse, 0.0)
+    more = len(hits) > wanted
+    return tuple(hits[:wanted]), Place(offset=following, pool=pool or None) if more else None
 
 
-def active_generation(catalog: str, ledger: Ledger) -> Generation:
-    """The generation that answers for a catalog.
-
-    Raises:
-        NotFoundError: no such catalog, or it was never indexed.
+def _pool(query: Query, place: Place) -> int:
+    """Candidates that a diverse answer chooses among, ten for each hit of its first page; behind them it goes on by
+    similarity. Every page has to choose among the same ones, else hits would change places between pages.
     """
-    row = ledger.catalog(catalog)
-    if row.active_generation is None:
-        raise NotFoundError(f"the catalog {catalog!r} has not been indexed yet; run: catalog ingest {row.source_url}")
-    return ledger.generation(catalog, row.active_generation)
+    if not query.diversity:
+        return 0
+    if place.pool is not None:
+        return place.pool
+    return min(POOL_MAXIMUM, max(POOL_MINIMUM, POOL_FACTOR * (place.offset + query.limit)))
 
 
-def _points(index: VectorIndex, generation: Generation, keys: Sequence[str]) -> list[PointRecord]:
-    ids = {point_id(generation.catalog, key): key for key in keys}
-    found = {point.id: point for point in index.retrieve(generation.collection, list(ids), with_vectors=True)}
-    for identity, key in ids.items():
-        if identity not in found:
-            raise NotFoundError(
-                f"the catalog {generation.catalog!r} has no searchable image {key!r}; "
-                "it may be in quarantine (catalog quarantine) or spelled otherwise"
-            )
-    return [found[identity] for identity in ids]
-
-
-def _vectors(points: Sequence[PointRecord]) -> NDArray[np.float32]:
-    return np.array([point.vector for point in points], dtype=np.float32)
-
-
-def _check(query: Query) -> None:
-    starts = [query.image is not None, query.vector is not None, bool(query.likes)]
-    if sum(starts) != 1:
-        raise ContractError("a query needs exactly one of: a picture, a vector, keys to look for more of")
-    if query.dislikes and not query.likes:
-        raise ContractError("images to steer away from need at least one image to look for more of")
-    if not 0.0 <= query.diversity <= 1.0:
-        raise ContractError(f"diversity is {query.diversity:g}; it goes from 0 (most alike) to 1 (most different)")
-    if query.limit < 1 or query.offset < 0:
-        raise ContractError("a query asks for at least one hit, from offset 0 on")
+def _counts(
+    index: VectorIndex, collection: str, query: Query
+) -> tuple[int | None, Mapping[str, tuple[FacetCount, ...]]]:
+    if not query.facets:
+        return None, {}
+    where = Filter(conditions=query.conditions) if query.conditions else None
+    total = index.count(collection, where)
+    return total, {
+        field: tuple(index.facet(collection, field, where=where, limit=FACET_VALUES)) for field in query.facets
+    }

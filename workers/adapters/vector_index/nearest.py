@@ -29,6 +29,8 @@ def pool_size(request: Search) -> int:
     wanted = request.offset + request.limit
     if not request.diversity:
         return wanted
+    if request.pool is not None:
+        return request.pool
     return max(wanted, min(POOL_MAXIMUM, max(POOL_MINIMUM, POOL_FACTOR * wanted)))
 
 

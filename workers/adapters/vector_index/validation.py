@@ -146,6 +146,10 @@ def check_search(request: Search, dimension: int, spec: CollectionSpec | None = 
         raise ContractError(f"diversity {request.diversity} is outside 0..1")
     if request.diversity and request.offset + request.limit > MAX_DIVERSE:
         raise ContractError(f"a diverse search reaches at most {MAX_DIVERSE} hits deep (offset plus limit)")
+    if request.pool is not None and not request.offset + request.limit <= request.pool <= MAX_DIVERSE:
+        raise ContractError(
+            f"a pool of {request.pool} is not between the hits wanted (offset plus limit) and {MAX_DIVERSE}"
+        )
     if request.score_threshold is not None and not math.isfinite(request.score_threshold):
         raise ContractError("score_threshold must be a finite number")
     if request.group_by is not None:
