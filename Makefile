@@ -35,7 +35,7 @@ quickstart: setup
 	@bash deploy/quickstart.sh "$(BIN)" "$(CATALOG)"
 
 test: dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: dev
 	@$(BIN)/ruff format --check .

@@ -174,7 +174,7 @@ def test_interrupt_stops_and_the_same_command_goes_on(catalog: Catalog, tmp_path
     process = slow.start("ingest", folder, "--name", "many", "--json")
     wait_until(lambda: finished(slow.home) > 0)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 130, (out, err)
     assert "run the same command again" in err
     assert "Traceback" not in err
@@ -254,7 +254,7 @@ def test_searching_and_a_second_ingest_work_while_the_first_one_runs(
     answer = slow.json("search", folder / "000.jpg", "--name", "many", "-k", "1")
     assert first.poll() is None, "the ingest ended before it could be searched"
     assert answer["hits"][0]["score"] == pytest.approx(1.0, abs=1e-3)
-    reports = [json.loads(process.communicate(timeout=120)[0]) for process in (first, second)]
+    reports = [json.loads(process.communicate(timeout=250)[0]) for process in (first, second)]
     assert [(r["job"], r["state"], r["indexed"]) for r in reports] == [(reports[0]["job"], "done", MANY)] * 2
     assert slow.json("list")["images"] == MANY
 
@@ -266,7 +266,7 @@ def test_cancel_from_elsewhere_stops_a_running_job(catalog: Catalog, tmp_path: P
     wait_until(lambda: finished(slow.home) > 0)
     job = slow.json("status")["job"]
     slow.json("cancel", job)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=200)
     assert (process.returncode, json.loads(out)["state"]) == (1, "cancelled")
     assert 0 < slow.json("list")["images"] < MANY
     assert slow.json("ingest", folder, "--name", "many")["state"] == "done"

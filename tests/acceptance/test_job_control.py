@@ -28,7 +28,7 @@ def test_a_running_job_is_paused_from_elsewhere_and_resumed(
     assert (running["priority"], running["workers"]) == (-4, [worker["worker"]])
     assert running["oldest_pending_s"] >= 0
     assert slow.json("pause", running["job"], "--reason", "a sale")["state"] == "paused"
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=200)
     paused = json.loads(out)
     assert (process.returncode, paused["state"]) == (4, "paused")
     assert paused["error"] == f"paused: a sale; to go on: catalog resume {running['job'][:8]}"
@@ -70,7 +70,7 @@ def test_a_watched_job_is_told_of_until_it_rests(catalog: Catalog, tmp_path: Pat
     process = slow.start("ingest", folder, "--name", "many", "--json")
     wait_until(lambda: finished(slow.home) > 0)
     told = slow.run("status", "--watch", "--json").objects
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=200) == 0
     assert told[-1]["state"] == "done"
     assert {"recent_images_per_s", "remaining_s", "oldest_pending_s", "workers"} <= told[0].keys()
     process.communicate()

@@ -76,7 +76,7 @@ class Place:
     def end(self, name: str, process: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM) -> None:
         if process.poll() is None:
             process.send_signal(how)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=200)
         self.said[name] = f"{out}\n{err}"
 
 

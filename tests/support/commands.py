@@ -15,7 +15,7 @@ from typing import Any
 
 from workers.adapters.ledger import open_ledger
 
-TIMEOUT_S = 120
+TIMEOUT_S = 280.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def finished(home: Path) -> int:
         ledger.close()
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 120.0) -> None:
     """Look again and again until the condition holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
