@@ -304,6 +304,24 @@ class Stage(Model):
     bytes: int
 
 
+class JobOptionsInfo(Model):
+    """What was asked of a job."""
+
+    include: list[str]
+    exclude: list[str]
+    allow_deletes: bool
+    reasons: list[str]
+    failed_only: bool
+
+
+class ManifestProblemInfo(Model):
+    """A manifest row that was left out."""
+
+    line: int
+    key: str | None
+    problem: str
+
+
 class JobInfo(Model):
     """A job as it stands. `seconds` is from its start to its end or to now; see `docs/jobs.md` for the counts."""
 
@@ -337,13 +355,21 @@ class JobInfo(Model):
     stages: list[Stage]
     wall_s: float
     created_at: datetime
-    started_at: datetime | None
     finished_at: datetime | None
     error: str | None
-    items_per_s: float | None = None
+    generation: int
+    started_at: datetime | None
+    options: JobOptionsInfo
+    cancel_requested: bool
+    confirmed_deletes: int | None
+    tripped: list[str]
+    recent_images_per_s: float | None = None
+    """Over the last minute. This and the following fields are there where one job was asked for."""
     remaining_s: float | None = None
     oldest_pending_s: float | None = None
     workers: list[str] = []
+    problems: list[ManifestProblemInfo] = []
+    """The first manifest rows that were left out."""
 
 
 class JobList(Model):
@@ -370,6 +396,43 @@ class LeftPage(Model):
 
     items: list[Left]
     next_cursor: str | None
+
+
+class WorkerInfo(Model):
+    """A process that works on jobs, by its own word."""
+
+    worker: str
+    kind: str
+    host: str
+    pid: int
+    state: str
+    job: str | None
+    batch: str | None
+    images_done: int
+    queues: list[str]
+    version: str
+    started_at: datetime
+    beat_at: datetime
+    silent_s: float
+
+
+class WorkerList(Model):
+    """Workers that gave a sign of life within a day."""
+
+    workers: list[WorkerInfo]
+
+
+class PauseRequest(Model):
+    """Why a job is paused."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class PriorityRequest(Model):
+    """When a job is served."""
+
+    priority: Annotated[int, Field(ge=-9, le=9)]
+    """9 is served first, -9 last."""
 
 
 class Problem(BaseModel):

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from schemas.outcomes import Reason
+from schemas.records import HIGHEST_PRIORITY, LOWEST_PRIORITY
+
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
@@ -50,7 +53,12 @@ class _Request(_Message):
     """The same key again answers the job it made before; without one, the message's own id serves."""
 
 
-class SyncRequest(_Request):
+class _ScanRequest(_Request):
+    priority: Annotated[int, Field(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)] | None = None
+    """Whatever is higher is served first; default: 0, or what the job that is taken up again has."""
+
+
+class SyncRequest(_ScanRequest):
     """Bring a catalog in line with its source."""
 
     kind: Literal["sync"]
@@ -61,16 +69,20 @@ class SyncRequest(_Request):
     allow_deletes: bool = False
 
 
-class ReindexRequest(_Request):
+class ReindexRequest(_ScanRequest):
     """Index a catalog anew with the model of the worker that takes the message."""
 
     kind: Literal["reindex"]
 
 
-class RetryRequest(_Request):
-    """Try quarantined and failed images again."""
+class RetryRequest(_ScanRequest):
+    """Try quarantined and failed images again: all of them, or those chosen."""
 
     kind: Literal["retry"]
+    reasons: Annotated[tuple[Annotated[Reason, Field(strict=False)], ...], Field(strict=False, max_length=100)] = ()
+    """Only images with one of these."""
+    failed_only: bool = False
+    """Only images whose store or index was down, not the quarantined ones."""
 
 
 class KeysRequest(_Request):

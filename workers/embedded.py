@@ -42,6 +42,10 @@ CANCEL_WAIT_S: Final = 5.0
 """How long `cancel` waits to be able to say that the job has ended."""
 WAKE: Final = "catalog.wake"
 ELSEWHERE: Final = "another ingest is at work in this home; waiting for it"
+EVERY_JOB: Final = "*"
+"""What the lock's file says where the worker works on whatever there is."""
+LOOK_S: Final = 0.25
+"""How often such a worker looks for jobs."""
 
 OnProgress = Callable[[Job, str | None], None]
 """Gets the job as it stands, and what a person should know about who works on it, if anything."""
@@ -73,7 +77,8 @@ def cancel(process: Process, job_id: str) -> Job:
     deadline = time.monotonic() + CANCEL_WAIT_S
     while not job.state.is_final:
         with _worker_lock(process.home) as lock:
-            idle = lock is not None or (process.home / LOCK).read_text(encoding="ascii").strip() != job_id
+            worked_on = (process.home / LOCK).read_text(encoding="ascii").strip()
+            idle = lock is not None or worked_on not in (job_id, EVERY_JOB)
             if idle or job.state.waits_for_a_person:
                 return ledger.finish_job(job_id, JobState.CANCELLED)
         if time.monotonic() >= deadline:
@@ -89,6 +94,65 @@ def somebody_works(process: Process) -> bool:
         return lock is None
 
 
+def work_on_all(process: Process, *, stop: threading.Event, also: Callable[[], None]) -> None:
+    """Be this home's worker and work on every job there is, also those that come, until `stop` is set; what is in hand is
+    finished then. `also` is called each time it looks for jobs. While another process is the worker, wait.
+
+    Raises:
+        CatalogError: ledger or index do not answer; to be called again.
+    """
+    while not stop.is_set():
+        with _worker_lock(process.home) as lock:
+            if lock is not None:
+                lock.write(EVERY_JOB)
+                lock.flush()
+                _work_on_all(process, stop, also)
+        stop.wait(LOOK_S)
+
+
+def _work_on_all(process: Process, stop: threading.Event, also: Callable[[], None]) -> None:
+    ledger = process.ledger
+    ledger.reap(worker_prefix=_worker_prefix(process))
+    with _worker(process, outage_attempts=None) as worker:
+        under_way: dict[str, _Motion] = {}
+        while not stop.wait(LOOK_S):
+            if not worker.thread.is_alive():
+                raise CatalogError("the worker thread ended unexpectedly")
+            also()
+            running = {job.id: job for job in ledger.open_jobs() if job.state is JobState.RUNNING}
+            for job in running.values():
+                if job.id not in under_way:
+                    resume(ledger, job)
+                    publish(worker.app, AdvanceJob(job_id=job.id), job.lane)
+                    under_way[job.id] = _Motion(job)
+                elif under_way[job.id].is_lost(job, after_s=process.settings.lease_s):
+                    reconcile(worker.workshop, job.id)
+            for gone in under_way.keys() - running.keys():
+                del under_way[gone]
+
+
+class _Motion:
+    """Whether a job moves. Where it has not for as long as a lease lasts, a message or a hand-over may have been lost."""
+
+    def __init__(self, job: Job) -> None:
+        self._at = self._place(job)
+        self._since = time.monotonic()
+
+    def is_lost(self, job: Job, *, after_s: float) -> bool:
+        """Whether it has stood still for so long; asked again, it is counted anew."""
+        now = time.monotonic()
+        if self._place(job) != self._at:
+            self._at, self._since = self._place(job), now
+        elif now - self._since >= after_s:
+            self._since = now
+            return True
+        return False
+
+    @staticmethod
+    def _place(job: Job) -> tuple[int, str | None]:
+        return job.finished, job.scan_cursor
+
+
 def _work(process: Process, job_id: str, on_progress: OnProgress) -> Job:
     ledger = process.ledger
     ledger.reap(worker_prefix=_worker_prefix(process))
@@ -98,8 +162,7 @@ def _work(process: Process, job_id: str, on_progress: OnProgress) -> Job:
     resume(ledger, job)
     with _worker(process) as worker:
         publish(worker.app, AdvanceJob(job_id=job.id), job.lane)
-        moved, looked = job, time.monotonic()
-        began = looked
+        motion, began = _Motion(job), time.monotonic()
         while True:
             job = ledger.job(job_id)
             on_progress(job, None)
@@ -107,12 +170,8 @@ def _work(process: Process, job_id: str, on_progress: OnProgress) -> Job:
                 return job
             if not worker.thread.is_alive():
                 raise CatalogError("the worker thread ended unexpectedly; run the same command again to go on")
-            if (job.finished, job.scan_cursor) != (moved.finished, moved.scan_cursor):
-                moved, looked = job, time.monotonic()
-            elif time.monotonic() - looked >= process.settings.lease_s:
-                # Nothing moved for as long as a lease lasts: a message or a hand-over may have been lost.
+            if motion.is_lost(job, after_s=process.settings.lease_s):
                 reconcile(worker.workshop, job.id)
-                looked = time.monotonic()
             time.sleep(min(LONGEST_POLL_S, max(POLL_S / 2, (time.monotonic() - began) / 20)))
 
 
@@ -143,7 +202,7 @@ class _Worker:
 
 
 @contextmanager
-def _worker(process: Process) -> Iterator[_Worker]:
+def _worker(process: Process, *, outage_attempts: int | None = OUTAGE_ATTEMPTS) -> Iterator[_Worker]:
     """A Celery worker with a solo pool on a thread, for the block."""
     app = make_app()
     stop = threading.Event()
@@ -152,7 +211,7 @@ def _worker(process: Process) -> Iterator[_Worker]:
     workshop = process.workshop(
         lambda message, lane: publish(app, message, lane), worker=name, stop=stop, attendance=heartbeat
     )
-    Tasks(app, lambda: workshop, outage_attempts=OUTAGE_ATTEMPTS).register()
+    Tasks(app, lambda: workshop, outage_attempts=outage_attempts).register()
     app.task(_wake, name=WAKE, shared=False)
     controller = WorkController(
         app=app,

@@ -8,7 +8,7 @@ from typing import assert_never
 from schemas.messages import JobRequest, KeysRequest, ReindexRequest, RetryRequest, SyncRequest, UpdateRequest
 from schemas.records import AskedKey, Job, JobKind, JobOptions
 from workers.bootstrap import Process
-from workers.errors import ConfigurationError, ContractError, NotFoundError
+from workers.errors import ContractError, NotFoundError
 from workers.indexing.sources import check_source
 from workers.indexing.submit import submit_reindex, submit_retry, submit_sync
 from workers.indexing.update import submit_update
@@ -55,10 +55,15 @@ def submit(process: Process, request: JobRequest, *, idempotency_key: str, from_
                 card=bundle.card,
                 keep_bundle=lambda: process.keep_bundle(bundle),
                 idempotency_key=key,
+                priority=request.priority,
             )
             return [submitted.job]
         case RetryRequest():
-            return [submit_retry(name, ledger=ledger, idempotency_key=key).job]
+            options = JobOptions(reasons=request.reasons, failed_only=request.failed_only)
+            submitted = submit_retry(
+                name, ledger=ledger, options=options, idempotency_key=key, priority=request.priority
+            )
+            return [submitted.job]
         case KeysRequest():
             asked = [AskedKey(key=one) for one in dict.fromkeys(request.keys)]
             return ledger.create_keys_jobs(name, asked, options=EVERYTHING, idempotency_key=key)
@@ -91,6 +96,7 @@ def _sync(process: Process, request: SyncRequest, key: str, *, from_elsewhere: b
             include=tuple(request.include), exclude=tuple(request.exclude), allow_deletes=request.allow_deletes
         ),
         idempotency_key=key,
+        priority=request.priority,
     )
     return submitted.job
 
@@ -107,7 +113,7 @@ def _source(process: Process, request: SyncRequest, *, from_elsewhere: bool) -> 
         assert known is not None  # noqa: S101 - for the type checker
         return known
     if from_elsewhere and process.settings.sources is None:
-        raise ConfigurationError(
+        raise ContractError(
             "a message may only name a source where CATALOG_SOURCES says which ones; set it for the workers"
         )
     check_source(request.source, process.settings.sources)

@@ -11,7 +11,8 @@ from schemas.outcomes import OutcomeKind, Reason
 from schemas.records import Outcome
 from tests.support.ledgers import LEASE_S, claimed, planned, quarantined, settled, started
 from workers.adapters.ledger import open_ledger
-from workers.cli.export import COLUMNS, harmless, write_failures
+from workers.cli.export import write_failures
+from workers.failures_csv import COLUMNS, harmless
 
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(0)", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])

@@ -22,10 +22,10 @@ from workers.adapters.bundle import Bundle, load_bundle
 from workers.adapters.vector_index.validation import MAX_DIVERSE, MAX_LIMIT
 from workers.bootstrap import Process
 from workers.cli.checks import run_checks
-from workers.cli.report import elapsed_s, job_json, worked_s
 from workers.cli.search import search
-from workers.cli.text import readable
 from workers.errors import ConfigurationError
+from workers.job_json import elapsed_s, job_json, worked_s
+from workers.readable import readable
 from workers.settings import Settings, load_settings
 from workers.telemetry import MaskingFormatter, configure_logging, masked
 

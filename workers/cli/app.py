@@ -25,8 +25,8 @@ from workers.cli import (
     search,
     serve,
 )
-from workers.cli.text import readable
 from workers.errors import CatalogError
+from workers.readable import readable
 
 app = typer.Typer(
     name="catalog",

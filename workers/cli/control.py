@@ -71,7 +71,7 @@ def priority(
 
 
 def _tell(output: Output, job: Job, text: str) -> None:
-    from workers.cli.report import job_json
+    from workers.job_json import job_json
 
     if output.json:
         output.emit(job_json(job))

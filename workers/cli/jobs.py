@@ -56,7 +56,8 @@ def _watch(output: Output, ledger: Ledger, job: Job) -> Job:
     import time
 
     from schemas.records import JobState
-    from workers.cli.report import activity_json, activity_line, job_json
+    from workers.cli.report import activity_line
+    from workers.job_json import activity_json, job_json
 
     while job.state is JobState.RUNNING:
         activity = ledger.activity(job.id)
@@ -70,7 +71,8 @@ def _watch(output: Output, ledger: Ledger, job: Job) -> Job:
 
 
 def _show(output: Output, ledger: Ledger, job: Job) -> None:
-    from workers.cli.report import activity_json, activity_line, job_json, show_job
+    from workers.cli.report import activity_line, show_job
+    from workers.job_json import activity_json, job_json
 
     if output.json:
         output.emit(job_json(job) | activity_json(ledger.activity(job.id)))
@@ -102,7 +104,8 @@ def report(
     from workers.bootstrap import open_process
     from workers.cli.export import write_failures
     from workers.cli.output import Output
-    from workers.cli.report import job_json, show_job
+    from workers.cli.report import show_job
+    from workers.job_json import details_json, job_json
 
     output = Output(json=json)
     with open_process() as process:
@@ -110,7 +113,7 @@ def report(
         written = None if failures is None else write_failures(process.ledger, found.id, failures)
         if json:
             exported = {} if failures is None else {"failures": str(failures), "failures_written": written}
-            output.emit(job_json(found) | _asked(found) | exported)
+            output.emit(job_json(found) | details_json(found) | exported)
             return
         show_job(output, found)
         _show_left_out(output, process.ledger, found)
@@ -118,20 +121,6 @@ def report(
             output.say(f"wrote {written:,} images to {failures}")
         else:
             _show_failures(output, process.ledger, found)
-
-
-def _asked(job: Job) -> dict[str, object]:
-    return {
-        "generation": job.generation,
-        "started_at": job.started_at.isoformat() if job.started_at is not None else None,
-        "options": {
-            "include": list(job.options.include),
-            "exclude": list(job.options.exclude),
-            "allow_deletes": job.options.allow_deletes,
-            "reasons": [reason.value for reason in job.options.reasons],
-            "failed_only": job.options.failed_only,
-        },
-    }
 
 
 def _show_failures(output: Output, ledger: Ledger, job: Job) -> None:
@@ -153,7 +142,7 @@ def jobs(
     """Jobs, newest first."""
     from workers.bootstrap import open_process
     from workers.cli.output import Output, duration
-    from workers.cli.report import elapsed_s, job_json
+    from workers.job_json import elapsed_s, job_json
 
     output = Output(json=json)
     with open_process() as process:
@@ -188,8 +177,8 @@ def cancel(job: JobId, json: Json = False) -> None:
     """Stop a job: the images in hand are finished, the rest is left. What is indexed stays."""
     from workers.bootstrap import open_process
     from workers.cli.output import Output
-    from workers.cli.report import job_json
     from workers.dispatch import cancel as stop
+    from workers.job_json import job_json
 
     output = Output(json=json)
     with open_process() as process:

@@ -2,98 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from schemas.records import Job, JobActivity
 from workers.cli.output import Output, duration, size
+from workers.job_json import elapsed_s, images_done, job_json, worked_s
 from workers.telemetry import bottleneck
-
-
-def job_json(job: Job) -> dict[str, Any]:
-    """The object `ingest --json` ends with, also given by `status`, `jobs` and `report`.
-
-    `seconds` is from the job's start to its end (or to now), with all the time nobody worked on it: after a crash, in a
-    queue, before a confirmation. `images_per_s` is the images indexed, duplicates included, over the seconds worked; see
-    `worked_s`.
-    """
-    counts = job.counts
-    seconds, worked = elapsed_s(job), worked_s(job)
-    slowest = bottleneck(job.stages, job.wall_s)
-    return {
-        "job": job.id,
-        "catalog": job.catalog,
-        "kind": job.kind.value,
-        "state": job.state.value,
-        "priority": job.priority,
-        "seen": counts.seen,
-        "ignored": counts.ignored,
-        "new": counts.new,
-        "changed": counts.changed,
-        "unchanged": counts.unchanged,
-        "retried": counts.retried,
-        "vanished": counts.vanished,
-        "deleted": counts.deleted,
-        "payload_updated": counts.payload_updated,
-        "indexed": counts.indexed,
-        "duplicates": counts.duplicates,
-        "quarantined": counts.quarantined,
-        "failed": counts.failed,
-        "manifest_orphans": counts.manifest_orphans,
-        "manifest_problems": job.manifest_problems,
-        "reasons": [
-            {"outcome": one.kind.value, "reason": one.reason.value, "images": one.count} for one in job.reasons
-        ],
-        "scan_complete": job.scan_complete,
-        "planned": job.planned,
-        "finished": job.finished,
-        "seconds": round(seconds, 3),
-        "images_per_s": round(_images(job) / worked, 2) if worked > 0 else 0.0,
-        "bottleneck": slowest.stage if slowest is not None else None,
-        "stages": [
-            {
-                "stage": s.stage,
-                "busy_s": round(s.busy_s, 4),
-                "wait_s": round(s.wait_s, 4),
-                "threads": s.threads,
-                "items": s.items,
-                "bytes": s.bytes,
-            }
-            for s in job.stages
-        ],
-        "wall_s": round(job.wall_s, 4),
-        "created_at": job.created_at.isoformat(),
-        "finished_at": job.finished_at.isoformat() if job.finished_at is not None else None,
-        "error": job.error,
-    }
-
-
-def elapsed_s(job: Job) -> float:
-    """Seconds from the job's start to its end, or to now."""
-    began = job.started_at or job.created_at
-    return max(0.0, ((job.finished_at or datetime.now(UTC)) - began).total_seconds())
-
-
-def worked_s(job: Job) -> float:
-    """Seconds in which somebody worked on the job's images: those in batches, or `elapsed_s` where that is less (several
-    workers at once) or all there is (no batch has ended).
-
-    The time in a batch that ended with its process is lost, while images of it are recorded. So the known time is taken
-    to grow with them: times the images finished, over those whose recording is in the known time.
-    """
-    elapsed = elapsed_s(job)
-    timed = sum(stage.items for stage in job.stages if stage.stage == "record")
-    if job.wall_s <= 0 or timed <= 0:
-        return elapsed
-    return min(elapsed, job.wall_s * max(1.0, job.finished / timed))
-
-
-def _images(job: Job) -> int:
-    return job.counts.indexed + job.counts.duplicates
 
 
 def show_job(output: Output, job: Job) -> None:
@@ -102,7 +19,7 @@ def show_job(output: Output, job: Job) -> None:
         output.emit(job_json(job))
         return
     counts, seconds, worked = job.counts, elapsed_s(job), worked_s(job)
-    rate = f", {_images(job) / worked:,.0f} images/s" if worked > 0 and _images(job) else ""
+    rate = f", {images_done(job) / worked:,.0f} images/s" if worked > 0 and images_done(job) else ""
     output.say(
         f"{job.catalog}: {job.kind.value} {job.state.value} in {duration(seconds)}{rate}   (job {job.id[:8]})",
         style="bold",
@@ -132,17 +49,6 @@ def show_job(output: Output, job: Job) -> None:
     _show_stages(output, job)
     if job.error:
         output.say(f"  {job.error}", style="yellow" if job.state.waits_for_a_person else "red")
-
-
-def activity_json(activity: JobActivity) -> dict[str, Any]:
-    """What `status` adds to `job_json`: how fast it goes now, not over its whole life."""
-    rate, remaining, oldest = activity.items_per_s, activity.remaining_s, activity.oldest_pending_s
-    return {
-        "recent_images_per_s": None if rate is None else round(rate, 2),
-        "remaining_s": None if remaining is None else round(remaining, 1),
-        "oldest_pending_s": None if oldest is None else round(oldest, 1),
-        "workers": list(activity.workers),
-    }
 
 
 def activity_line(job: Job, activity: JobActivity) -> str:

@@ -15,18 +15,29 @@ def serve(
     json: Json = False,
 ) -> None:
     """Serve the HTTP interface and the web page, until Ctrl-C or SIGTERM."""
+    from contextlib import nullcontext
+
     from workers.bootstrap import open_process
     from workers.cli.output import Output
+    from workers.dispatch import is_distributed
     from workers.web.app import make_app
-    from workers.web.options import server_options
+    from workers.web.keys import KeyRing, by_key, check_keys
+    from workers.web.options import is_loopback, server_options
     from workers.web.serve import address_of, listen, run
+    from workers.web.working import Working
 
     output = Output(json=json)
     with open_process() as process, listen(host, port) as bound:
-        app = make_app(process, server_options(process.settings, host=host, needs_key=False))
+        needs_key = not is_loopback(host)
+        if needs_key:
+            check_keys(process.ledger, host=host)
+        authenticate = by_key(KeyRing(lambda: process.ledger), needs_key=needs_key)
+        options = server_options(process.settings, host=host, needs_key=needs_key)
+        app = make_app(process, options, authenticate=authenticate)
         url = address_of(bound)
         if json:
             output.emit({"url": url, "page": f"{url}/", "openapi": f"{url}/openapi.json"})
         else:
             output.say(f"page  {url}/\nAPI   {url}/openapi.json\nends with Ctrl-C")
-        run(app, bound)
+        with nullcontext() if is_distributed(process) else Working():
+            run(app, bound)

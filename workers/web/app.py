@@ -12,8 +12,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from workers.bootstrap import Process
-from workers.web import health, page
+from workers.web import health, job_stream, jobs, left, page
 from workers.web.dependencies import Authenticate, Services, as_local_admin
+from workers.web.events import event_routes
 from workers.web.middleware.bodies import BodyBounds
 from workers.web.middleware.guard import Guard
 from workers.web.middleware.identity import RequestIdentity
@@ -72,6 +73,9 @@ def make_app(
     app.state.services = app.services
     answer_with_problems(app)
     app.include_router(health.router)
+    for router in (jobs.router, job_stream.router, left.router):
+        app.include_router(router)
+    app.include_router(event_routes(process, authenticate))
     app.include_router(page.router)
     app.mount("/static", page.files)
     return app

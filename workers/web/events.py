@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from typing import Annotated, Final
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
+from schemas.access import Scope
 from workers.bootstrap import Process
 from workers.errors import ConfigurationError
 from workers.indexing.desk import EventDesk, Receipt
 from workers.indexing.events import read_notification
+from workers.web.dependencies import Authenticate
 from workers.web.problem import answer_with_problems
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -29,13 +32,19 @@ def events_router(desk: EventDesk, *, token: str | None) -> APIRouter:
     """
 
     def authenticated(authorization: Annotated[str | None, Header()] = None) -> None:
-        if token is None:
-            return
-        scheme, _, borne = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(borne.strip().encode(), token.encode()):
+        if token is not None and not _bears(authorization or "", token):
             raise HTTPException(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
 
-    router = APIRouter(dependencies=[Depends(authenticated)])
+    return _router(desk, authenticated)
+
+
+def _bears(authorization: str, token: str) -> bool:
+    scheme, _, borne = authorization.partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(borne.strip().encode(), token.encode())
+
+
+def _router(desk: EventDesk, authenticated: Callable[..., Any]) -> APIRouter:
+    router = APIRouter(dependencies=[Depends(authenticated)], tags=["events"])
 
     async def accept(request: Request, catalog: str | None) -> dict[str, int]:
         body = await _bounded_body(request)
@@ -53,6 +62,29 @@ def events_router(desk: EventDesk, *, token: str | None) -> APIRouter:
         return await accept(request, catalog)
 
     return router
+
+
+def event_routes(process: Process, authenticate: Authenticate) -> APIRouter:
+    """The routes within the whole server: for CATALOG_EVENTS_TOKEN, or an API key with the scope ingest.
+
+    A key that is not for all catalogs reports to `/v1/events/NAME` alone.
+    """
+    secret = process.settings.events_token
+
+    async def authenticated(request: Request) -> None:
+        authorization = request.headers.get("authorization")
+        if secret is not None and authorization and _bears(authorization, secret.get_secret_value()):
+            return
+        caller = await authenticate(request)
+        if not caller.may(Scope.INGEST):
+            raise HTTPException(403, "this API key has no scope 'ingest'")
+        only = request.path_params.get("catalog")
+        if only is not None:
+            caller.check_catalog(only)
+        elif caller.catalogs is not None:
+            raise HTTPException(403, f"this API key is for some catalogs only: report to {PATH}/NAME")
+
+    return _router(EventDesk(process.ledger), authenticated)
 
 
 def make_events_app(process: Process) -> FastAPI:

@@ -6,6 +6,7 @@ the hot path costs no SQL, and neither does guessing.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import threading
 import time
@@ -18,15 +19,16 @@ from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
 from schemas.access import ApiKey, secret_digest, split_key
-from workers.errors import CatalogError
+from workers.errors import CatalogError, ConfigurationError
 from workers.ports import Ledger
 from workers.telemetry import log
 from workers.web.dependencies import LOCAL_ADMIN, Authenticate, Caller
 
 FRESH_S: Final = 3.0
 """How long what was read of the keys is believed: a revoked key opens nothing after that."""
-NEWEST_S: Final = 0.5
-"""A key that is not known may have been made just now: so often at most its sake makes the table be read again."""
+NEWEST_S: Final = 0.2
+"""A key that is not known may have been made just now: the answer waits until what was read is so old, then the table is
+read again, for all that wait together."""
 USE_S: Final = 60.0
 """How often the use of a key is written down."""
 _NOBODY: Final = secret_digest("")
@@ -45,10 +47,6 @@ class KeyRing:
         self._noted: dict[str, float] = {}
         self._notes = ThreadPoolExecutor(1, thread_name_prefix="key-use")
 
-    def close(self) -> None:
-        """Write down nothing more."""
-        self._notes.shutdown(wait=True, cancel_futures=True)
-
     async def bearer(self, text: str) -> ApiKey | None:
         """The key with that text, when it opens anything.
 
@@ -59,9 +57,11 @@ class KeyRing:
         if parts is None:
             return None
         key_id, secret = parts
-        age = self._age()
-        if age > self._fresh_s or (age > NEWEST_S and key_id not in self._keys):
-            await run_in_threadpool(self._read, older_than_s=min(age, self._fresh_s) / 2)
+        if self._age() > self._fresh_s:
+            await run_in_threadpool(self._read, older_than_s=self._fresh_s)
+        if key_id not in self._keys:
+            await asyncio.sleep(max(0.0, NEWEST_S - self._age()))
+            await run_in_threadpool(self._read, older_than_s=NEWEST_S)
         key = self._keys.get(key_id)
         # An unknown id takes as long as a wrong secret.
         right = hmac.compare_digest(secret_digest(secret), key.digest if key is not None else _NOBODY)
@@ -76,7 +76,7 @@ class KeyRing:
     def _read(self, *, older_than_s: float) -> None:
         """Read the table, unless another thread has done so meanwhile."""
         with self._lock:
-            if self._age() <= older_than_s:
+            if self._age() < older_than_s:
                 return
             began = time.monotonic()
             self._keys = {key.id: key for key in self._ledger().api_keys()}
@@ -95,6 +95,20 @@ class KeyRing:
             self._ledger().note_api_key_use(key_id, every_s=USE_S)
         except CatalogError as error:
             log.warning("the use of a key was not written down", key=key_id, error=str(error))
+
+
+def check_keys(ledger: Ledger, *, host: str) -> None:
+    """Refuse to let others in before there is a key that could let them in.
+
+    Raises:
+        ConfigurationError: no key is valid; the text says how to make one.
+    """
+    now = datetime.now(UTC)
+    if not any(key.is_valid(now) for key in ledger.api_keys()):
+        raise ConfigurationError(
+            f"listening on {host} lets others in, so callers need an API key, and there is none yet: "
+            "make one with: catalog keys add NAME --scope search, or keep to 127.0.0.1"
+        )
 
 
 def by_key(ring: KeyRing, *, needs_key: bool) -> Authenticate:
