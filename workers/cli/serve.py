@@ -12,10 +12,14 @@ from workers.cli.options import Json
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8080,
+    require_key: Annotated[
+        bool,
+        typer.Option("--require-key", help="Ask for an API key on this machine, too; beyond it one is always asked."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Serve the HTTP interface and the web page, until Ctrl-C or SIGTERM."""
-    from contextlib import nullcontext
+    from contextlib import ExitStack
 
     from workers.bootstrap import open_process
     from workers.cli.output import Output
@@ -27,10 +31,11 @@ def serve(
     from workers.web.working import Working
 
     output = Output(json=json)
-    with open_process() as process, listen(host, port) as bound:
-        needs_key = not is_loopback(host)
+    needs_key = require_key or not is_loopback(host)
+    with open_process() as process, ExitStack() as held:
         if needs_key:
             check_keys(process.ledger, host=host)
+        bound = held.enter_context(listen(host, port))
         authenticate = by_key(KeyRing(lambda: process.ledger), needs_key=needs_key)
         options = server_options(process.settings, host=host, needs_key=needs_key)
         app = make_app(process, options, authenticate=authenticate)
@@ -39,5 +44,6 @@ def serve(
             output.emit({"url": url, "page": f"{url}/", "openapi": f"{url}/openapi.json"})
         else:
             output.say(f"page  {url}/\nAPI   {url}/openapi.json\nends with Ctrl-C")
-        with nullcontext() if is_distributed(process) else Working():
-            run(app, bound)
+        if not is_distributed(process):
+            held.enter_context(Working())
+        run(app, bound)

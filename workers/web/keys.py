@@ -106,8 +106,8 @@ def check_keys(ledger: Ledger, *, host: str) -> None:
     now = datetime.now(UTC)
     if not any(key.is_valid(now) for key in ledger.api_keys()):
         raise ConfigurationError(
-            f"listening on {host} lets others in, so callers need an API key, and there is none yet: "
-            "make one with: catalog keys add NAME --scope search, or keep to 127.0.0.1"
+            f"callers need an API key to be let in at {host}, and there is none yet: "
+            "make one with: catalog keys add NAME --scope search, or keep to 127.0.0.1 without --require-key"
         )
 
 
