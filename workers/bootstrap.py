@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,7 @@ from workers.indexing.pipeline import OnStall, Pace
 from workers.indexing.schedules import Desk, OfferedModel
 from workers.indexing.sources import check_source
 from workers.ports import Embedder, Ledger, ObjectStore, VectorIndex
+from workers.query.batching import BatchingEmbedder
 from workers.query.resolver import Resolver
 from workers.settings import Settings, load_settings
 from workers.telemetry import configure_logging, log
@@ -43,6 +45,9 @@ STALL_EXIT_CODE = 70
 PARITY_IMAGES = 32
 """That a GPU engine is compared on with the bundle's graph before its first use. Drawing them takes a second; the lowest
 cosine of the default bundle is 0.997 over them and 0.994 over 341 photographs, so they stand for photographs well enough."""
+
+SERVING_BATCHES = (1, 4, 16)
+"""Images of the batches that concurrent queries share. The graph is compiled for each: a padded batch costs a full one."""
 
 
 class Process:
@@ -58,6 +63,7 @@ class Process:
         self._stores: dict[str, ObjectStore] = {}
         self._shelf: BundleShelf | None = None
         self._embedders: dict[tuple[str, bool], Embedder] = {}
+        self._serving: dict[str, BatchingEmbedder] = {}
         self._cards: dict[str, ModelCard] = {}
         self._resolver: Resolver | None = None
 
@@ -300,6 +306,25 @@ class Process:
         """The engine of a model for one picture at a time, loaded once: a padded batch would cost as much as a full one."""
         return self._embedder(digest, single=True)
 
+    def serving_embedder(self, digest: str) -> Embedder:
+        """The engine of a model for many callers with a picture each, loaded once: whoever comes while it works shares the
+        next batch. A lone caller is answered as fast as by `query_embedder`.
+        """
+        with self._lock:
+            if digest not in self._serving:
+                bundle = self.bundle(digest)
+                engines = [
+                    self.open_embedder(bundle, single=True) if size == 1 else self._open(bundle, size)
+                    for size in SERVING_BATCHES
+                ]
+                self._serving[digest] = BatchingEmbedder(engines)
+                self._closing.callback(self._serving[digest].close)
+            return self._serving[digest]
+
+    def _open(self, bundle: Bundle, batch_size: int) -> Embedder:
+        """An engine whose threads all work on one batch at a time."""
+        return self._open_engine(bundle, replace(self._engine_options, batch_size=batch_size, streams=1))
+
     def _embedder(self, digest: str, *, single: bool) -> Embedder:
         with self._lock:
             if (digest, single) not in self._embedders:
@@ -312,15 +337,20 @@ class Process:
 
         For the most images a second, with a stream for each thread, or for a `single` picture at a time.
         """
+        return self._open_engine(bundle, replace(self._engine_options, single=single))
+
+    @property
+    def _engine_options(self) -> EngineOptions:
         s = self.settings
-        options = EngineOptions(
+        return EngineOptions(
             wish=self._wish,
             cache_dir=self.home / "compiled",
             threads=s.threads,
             streams=s.threads or s.cpus,
             batch_size=s.engine_batch,
-            single=single,
         )
+
+    def _open_engine(self, bundle: Bundle, options: EngineOptions) -> Embedder:
         embedder = open_engine(bundle, options, samples=lambda: _drawn(bundle.card.preprocessing))
         self._closing.callback(embedder.close)
         return embedder
