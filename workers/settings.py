@@ -52,6 +52,18 @@ class Settings(BaseSettings):
     """Comma-separated names, beside the address listened on, that requests to the server may be addressed to."""
     cors_origins: str | None = None
     """Comma-separated origins whose pages may use the server, as `https://shop.example`; default: only its own page."""
+    link_secret: SecretStr | None = None
+    """What links to pictures are signed with, the same on all servers of one address; default: random, links end with the
+    process."""
+    presigned_links: bool = True
+    """Link to originals in the store itself, where it can sign; else always through this server."""
+    image_url_hosts: str | None = None
+    """Comma-separated hosts that pictures may be fetched from for a query, as `img.shop.example,*.cdn.example`; default:
+    none."""
+    image_url_allow_http: bool = False
+    """Fetch pictures for queries over plain http too."""
+    rate_limit: str = Field(default="6000/minute", pattern=r"^(off|[1-9][0-9]{0,8}/(second|minute|hour))$")
+    """Requests of one caller, as `100/second`; `off`: any number."""
     model: str | None = None
     """The model bundle for new catalogs: a folder, or a store's URL with the digest behind it; default: the one in the
     package."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 import traceback
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -270,6 +273,32 @@ def test_a_look_at_an_object_says_what_a_listing_would(source: Source, key: str)
     with pytest.raises(ItemError) as gone:
         source.store.stat(key)
     assert gone.value.reason is Reason.VANISHED
+
+
+@pytest.mark.parametrize("key", ["a.jpg", "women/été 1+1.jpg", "100%.jpg", "a//b?c&d=#.jpg"])
+def test_a_signed_link_gives_the_bytes_to_whoever_has_it_or_there_is_none(source: Source, key: str) -> None:
+    if source.store.url.startswith("s3:") and "//" not in key:
+        source.put(key, b"some bytes")
+    if "//" in key and not source.store.url.startswith("s3:"):
+        return
+    url = source.store.presign(key, expires_s=60)
+    if not source.store.url.startswith("s3:"):
+        assert url is None
+        return
+    assert url is not None
+    assert "60" in parse_qs(urlsplit(url).query)["X-Amz-Expires"]
+    if "//" in key:  # rclone serves no such key, but a link to it is signed all the same
+        return
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the test's own server
+        assert answer.read() == b"some bytes"
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(url.replace("X-Amz-Signature=", "X-Amz-Signature=0"), timeout=10)  # noqa: S310
+
+
+@pytest.mark.parametrize("key", ["../secret", "a/../../secret", ""])
+def test_no_link_is_signed_that_points_elsewhere(source: Source, key: str) -> None:
+    with pytest.raises(ItemError):
+        source.store.presign(key, expires_s=60)
 
 
 @pytest.mark.parametrize("key", ["", "women", "women/", "women/none.jpg", "../a.jpg", "a\0.jpg", "x" * 2000])

@@ -74,6 +74,16 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def presign(self, key: str, *, expires_s: float) -> str | None:
+        """A URL at which anybody may read the object's bytes for so long; None where the store has no such thing. The store
+        is not asked: the object may be gone.
+
+        Raises:
+            ItemError: vanished or access_denied, for a key that no object can have.
+            ConfigurationError, TransientError: the credentials at hand cannot sign, or are not to be had.
+        """
+        ...
+
     def close(self) -> None:
         """Release connections; closing twice is harmless."""
         ...

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from schemas.api import ClassifyRequest, Problem, SearchRequest
 from workers.bootstrap import Process
-from workers.web import health, job_stream, jobs, left, page
+from workers.web import catalogs, examples, health, job_stream, jobs, left, page, pictures, searching
 from workers.web.dependencies import Authenticate, Services, as_local_admin
 from workers.web.events import event_routes
+from workers.web.fetching import Fetcher, allowed_of
+from workers.web.links import Links
 from workers.web.middleware.bodies import BodyBounds
 from workers.web.middleware.guard import Guard
 from workers.web.middleware.identity import RequestIdentity
 from workers.web.options import ServerOptions
 from workers.web.problem import answer_with_problems
+from workers.web.rows import CatalogRows
 
 THREADS: Final = 16
 """Calls that may block at once: most of their time is the index's or the engine's."""
@@ -29,6 +33,14 @@ class CatalogApp(FastAPI):
     """The application within its middleware, which is outermost: even an unexpected error bears a request id."""
 
     services: Services
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, with what routes read and answer by themselves."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            examples.add_schemas(document, SearchRequest, ClassifyRequest, Problem)
+            self.openapi_schema = document
+        return self.openapi_schema
 
     def build_middleware_stack(self) -> ASGIApp:
         """FastAPI's own stack, wrapped."""
@@ -46,9 +58,20 @@ class CatalogApp(FastAPI):
 
 
 def make_app(
-    process: Process, options: ServerOptions | None = None, *, authenticate: Authenticate = as_local_admin
+    process: Process,
+    options: ServerOptions | None = None,
+    *,
+    authenticate: Authenticate = as_local_admin,
+    fetcher: Fetcher | None = None,
 ) -> CatalogApp:
-    """The application over a process. `authenticate` says who asks; by default everybody is the local administrator."""
+    """The application over a process.
+
+    Args:
+        process: Its ledger, index, models and settings.
+        options: How it is reached.
+        authenticate: Says who asks; by default everybody is the local administrator.
+        fetcher: Fetches pictures by URL; by default as the settings allow.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -69,11 +92,14 @@ def make_app(
         options=options or ServerOptions(),
         authenticate=authenticate,
         threads=ThreadPoolExecutor(THREADS, thread_name_prefix="serve"),
+        links=Links(process),
+        fetcher=fetcher or Fetcher(allowed_of(process.settings), max_bytes=process.settings.max_image_bytes),
+        rows=CatalogRows(lambda: process.ledger),
     )
     app.state.services = app.services
     answer_with_problems(app)
     app.include_router(health.router)
-    for router in (jobs.router, job_stream.router, left.router):
+    for router in (searching.router, pictures.router, catalogs.router, jobs.router, job_stream.router, left.router):
         app.include_router(router)
     app.include_router(event_routes(process, authenticate))
     app.include_router(page.router)

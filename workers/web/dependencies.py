@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, HTTPException, Request
@@ -15,7 +15,11 @@ from fastapi import Depends, HTTPException, Request
 from schemas.access import Scope
 from workers.bootstrap import Process
 from workers.errors import NotFoundError
+from workers.imaging.decode import DecodeLimits
+from workers.web.fetching import Fetcher
+from workers.web.links import Links
 from workers.web.options import ServerOptions
+from workers.web.rows import CatalogRows
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,8 +74,21 @@ class Services:
     options: ServerOptions
     authenticate: Authenticate
     threads: ThreadPoolExecutor
+    links: Links
+    fetcher: Fetcher
+    rows: CatalogRows
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to end: streams stop then."""
+
+    @property
+    def limits(self) -> DecodeLimits:
+        """Bounds on the pictures of queries."""
+        return self.process.limits
+
+    @cached_property
+    def default_model(self) -> str:
+        """Digest of the model that looks at pictures for no catalog."""
+        return self.process.chosen_bundle().card.digest
 
     def stop(self) -> None:
         """Begin to end, from whichever thread."""

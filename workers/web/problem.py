@@ -11,12 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from schemas.outcomes import Reason
 from workers.errors import (
     CatalogError,
     ConfigurationError,
     ContractError,
     ItemError,
     JobConflictError,
+    ModelConflictError,
     NotFoundError,
     TransientError,
 )
@@ -30,6 +32,7 @@ _STATUSES: Final[tuple[tuple[type[CatalogError], int], ...]] = (
     (TransientError, 503),
     (ItemError, 422),
     (NotFoundError, 404),
+    (ModelConflictError, 409),
     (JobConflictError, 409),
     (ContractError, 400),
     (ConfigurationError, 500),
@@ -70,7 +73,8 @@ def problem_of(error: CatalogError) -> Response:
         log.error("a request cannot be served", error=str(error))
         return problem(status, "the server is not set up for this; its log says more")
     if isinstance(error, ItemError):
-        return problem(status, masked(error.detail), reason=error.reason.value)
+        gone = 404 if error.reason is Reason.VANISHED else status
+        return problem(gone, masked(error.detail), reason=error.reason.value)
     if isinstance(error, TransientError):
         log.warning("a request has to be repeated", error=str(error))
         wait = error.retry_after_s or RETRY_AFTER_S

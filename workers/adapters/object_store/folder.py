@@ -81,6 +81,11 @@ class FolderObjectStore:
         """
         return counts(self._skips)
 
+    def presign(self, key: str, *, expires_s: float) -> str | None:
+        """See the port: None, a folder has no URL that others could read."""
+        check_key(key)
+        return None
+
     def close(self) -> None:
         """Nothing is held between calls."""
 

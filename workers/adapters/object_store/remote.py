@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import obstore
 from obstore import exceptions as raised
@@ -17,6 +17,7 @@ from workers.errors import CatalogError, ConfigurationError, ItemError, Transien
 from workers.ports import Fetched, Listed
 
 if TYPE_CHECKING:
+    from obstore import SignCapableStore
     from obstore.store import ClientConfig, RetryConfig
     from obstore.store import ObjectStore as Driver
 
@@ -115,6 +116,16 @@ def stat_object(driver: Driver, path: str, *, key: str, place: Place) -> Listed:
         meta = obstore.head(driver, path)
     etag = normal_etag(meta["e_tag"], size=meta["size"], modified=meta["last_modified"])
     return Listed(key=key, etag=etag, size=meta["size"], modified=meta["last_modified"])
+
+
+def sign_object(driver: Driver, path: str, *, key: str, expires_s: float, place: Place) -> str:
+    """A URL that lets anybody GET `path` for so long.
+
+    Raises:
+        ItemError, ConfigurationError, TransientError: as `read_object`, where the store had to be asked for a signing key.
+    """
+    with translated(place, key=key):
+        return str(obstore.sign(cast("SignCapableStore", driver), "GET", path, timedelta(seconds=expires_s)))
 
 
 def check_size(key: str, size: int, max_bytes: int) -> None:

@@ -37,6 +37,7 @@ from workers.adapters.object_store.remote import (
     normal_etag,
     read_object,
     retry_config,
+    sign_object,
     stat_object,
 )
 from workers.adapters.object_store.skips import SkipReason, Skips, counts
@@ -117,6 +118,7 @@ class S3ObjectStore:
             name=f"the bucket {asked.bucket!r} at {self._endpoint}", credentials=_CREDENTIALS, address=_ADDRESS
         )
         self._driver = self._obstore_driver(session, options)
+        self._anonymous = options.anonymous
         self._skips: Skips = Counter()
 
     def __repr__(self) -> str:
@@ -215,6 +217,20 @@ class S3ObjectStore:
             return read_object(self._driver, path, key=key, max_bytes=max_bytes, place=self._place)
         return self._read_with_botocore(path, key, max_bytes)
 
+    def presign(self, key: str, *, expires_s: float) -> str | None:
+        """See the port. A public bucket's objects need no signature, but are not told to be public: None."""
+        check_key(key)
+        if self._anonymous:
+            return None
+        path = self._at.prefix + key
+        if is_plain(path):
+            return sign_object(self._driver, path, key=key, expires_s=expires_s, place=self._place)
+        with translated_boto(self._place, key=key):
+            url: str = self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": self._at.bucket, "Key": path}, ExpiresIn=int(expires_s)
+            )
+        return url
+
     def _read_with_botocore(self, path: str, key: str, max_bytes: int) -> Fetched:
         with translated_boto(self._place, key=key):
             answer = self._client.get_object(Bucket=self._at.bucket, Key=path)
@@ -285,7 +301,7 @@ def _botocore_client(session: boto3.Session, endpoint: str | None, options: Stor
         "s3",
         endpoint_url=endpoint,
         config=Config(
-            signature_version=UNSIGNED if options.anonymous else None,
+            signature_version=UNSIGNED if options.anonymous else "s3v4",
             connect_timeout=options.connect_s,
             read_timeout=options.stall_s,
             retries={"mode": "standard", "total_max_attempts": min(_LIST_ATTEMPTS, options.retries + 1)},
