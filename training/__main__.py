@@ -11,6 +11,7 @@ from training.commands.evaluate import evaluate
 from training.commands.export import export
 from training.commands.features import features
 from training.commands.fit import fit
+from training.commands.likeness import likeness
 from training.commands.report import report
 from training.commands.scan import scan
 from workers.errors import CatalogError
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train a network, measure it, and export the model bundle that workers load.",
 )
-for command in (fit, evaluate, export, features, report, scan):
+for command in (fit, evaluate, export, features, likeness, report, scan):
     app.command()(command)
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from schemas.model_card import CARD_FILE, DIGESTED_FILES, GRAPH_FILE, ModelCard, bundle_digest
+from schemas.model_card import CARD_FILE, DIGESTED_FILES, GRAPH_FILE, Likeness, ModelCard, bundle_digest
 from training.datasets.record import DataSet, Split
 from training.graph import Engine, read
 from training.measuring import Choices, Measured, measure_engine
+from training.metrics.likeness import fit_likeness
 from training.predict import predict_records
 from training.predictions import Predictions
-from training.trained import catalog
+from training.trained import catalog, of_split
 from workers.errors import ConfigurationError, ContractError
 
 
@@ -64,6 +65,36 @@ def evaluate_bundle(folder: Path, data: DataSet, *, splits: Sequence[Split] | No
         source=f"{card.name} {card.digest[:12]}",
         splits=splits,
     )
+
+
+def add_likeness(folder: Path, data: DataSet, *, split: Split) -> Likeness:
+    """Measure a bundle's likeness on the data's first source and write it into the card, whose digest covers other files.
+
+    Raises:
+        ContractError: as `read_card`.
+        ConfigurationError: the split does not tell right neighbours from wrong ones, or the card cannot be written.
+    """
+    card = read_card(folder)
+    records = of_split(data.records, split)
+    records = tuple(r for r in records if r.source == records[0].source)
+    searched = of_split(data.records, "gallery", records[0].source) if split == "query" and records else ()
+    name = f"{records[0].source}/{split}" if records else split
+    engine, size = Engine(read(folder / GRAPH_FILE), card.graph.precision), card.preprocessing.input_size
+    found = None
+    if records:
+        gallery = predict_records(engine, searched, size) if searched else None
+        found = fit_likeness(predict_records(engine, records, size), gallery, data=name)
+    if found is None:
+        raise ConfigurationError(f"{name} does not tell right neighbours from wrong ones: too few labelled images")
+    said = card.model_copy(update={"likeness": found})
+    partial = folder / (CARD_FILE + ".partial")
+    try:
+        partial.write_text(said.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        partial.chmod(0o644)
+        partial.replace(folder / CARD_FILE)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be written: {error.strerror or error}") from error
+    return found
 
 
 def _catalog(card: ModelCard, engine: Engine, data: DataSet) -> Predictions | None:

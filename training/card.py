@@ -77,6 +77,7 @@ def write_card(
         provenance=_provenance(trained, precision, losses),
         no_match_below=None if no_match is None else no_match.below,
         no_match=no_match,
+        likeness=evaluation.likeness,
     )
     (folder / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
     for path in folder.iterdir():

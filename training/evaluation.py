@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from schemas.model_card import Metric, NoMatch
+from schemas.model_card import Likeness, Metric, NoMatch
 from workers.errors import ConfigurationError
 
 EVALUATION_FILE = "evaluation.json"
@@ -81,6 +81,7 @@ class Evaluation(_Frozen):
     attributes: tuple[str, ...]
     temperature: float
     no_match: NoMatch | None
+    likeness: Likeness | None = None
     splits: tuple[SplitEvaluation, ...]
 
     @property

@@ -11,6 +11,7 @@ from training.calibration import calibrate
 from training.datasets.record import DataSet, Record, Split
 from training.evaluate import Threshold, evaluate_split
 from training.evaluation import Evaluation
+from training.metrics.likeness import fit_likeness
 from training.metrics.no_match import choose_threshold
 from training.model import Serving
 from training.predict import Predict, predict, predict_records
@@ -149,6 +150,7 @@ def measure_engine(
             found.append((f"{records[0].source}/gallery", gallery))
     if not evaluations:
         raise ConfigurationError(f"nothing to measure on: no labelled image in the splits {', '.join(splits)}")
+    first, gallery = found[0], found[1][1] if len(found) > 1 and found[1][0].endswith("/gallery") else None
     evaluation = Evaluation(
         engine=engine,
         source=source,
@@ -156,6 +158,7 @@ def measure_engine(
         attributes=data.attributes,
         temperature=chosen.temperature,
         no_match=chosen.no_match,
+        likeness=fit_likeness(first[1], gallery, data=first[0]),
         splits=tuple(evaluations),
     )
     return Measured(evaluation=evaluation, predictions=tuple(found))

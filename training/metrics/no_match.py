@@ -39,7 +39,7 @@ def choose_threshold(
     Returns:
         None where neither product nor category tells a match from another image.
     """
-    by = _match_key(predictions, catalog)
+    by = match_key(predictions, catalog)
     if by is None:
         return None
     _, other = _nearest(predictions, catalog, by, itself=True)
@@ -88,7 +88,7 @@ def accept_rates(
     return rates
 
 
-def _match_key(predictions: Predictions, catalog: Predictions | None) -> Key | None:
+def match_key(predictions: Predictions, catalog: Predictions | None) -> Key | None:
     """Products if a query has another image of its own, else categories, else None."""
     keys: tuple[Key, ...] = ("product", "category")
     for by in keys:
@@ -105,7 +105,7 @@ def _nearest(
 
     An image of unknown product (category) is searched by nobody: it is neither a match nor none.
     """
-    mine, theirs = _keys(predictions, catalog, by)
+    mine, theirs = match_keys(predictions, catalog, by)
     known = mine != UNKNOWN
     found = [np.full(len(predictions), np.nan) for _ in range(2)]
     vectors, keys = predictions.vectors[known], mine[known]
@@ -118,9 +118,10 @@ def _nearest(
     return found[0], found[1]
 
 
-def _keys(
+def match_keys(
     predictions: Predictions, catalog: Predictions | None, by: Key
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the product (category) of the queries and of what they search; -1 where it is unknown."""
     if by == "product":
         found = product_numbers(predictions, *([] if catalog is None else [catalog]))
         return found[0], found[-1]

@@ -76,18 +76,29 @@ def nearest_match_and_other(
     return _finite(match), _finite(other)
 
 
-def _right(vectors: Vectors, keys: Keys, k: int, gallery: tuple[Vectors, Keys] | None) -> NDArray[np.bool_]:
-    """(N, k) whether each neighbour, the nearest first, has the query's key."""
+def neighbours(
+    vectors: Vectors, keys: Keys, *, k: int, gallery: tuple[Vectors, Keys] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(N, k) cosine of each neighbour, the nearest first, and whether it has the query's key.
+
+    Arguments and errors as `neighbour_precision`.
+    """
     found_keys = gallery[1] if gallery is not None else keys
     available = len(found_keys) - (gallery is None)
     if available < k:
         raise ValueError(f"{k} neighbours wanted, {available} exist")
-    parts = []
+    cosines, right = [np.zeros((0, k), dtype=np.float32)], [np.zeros((0, k), dtype=bool)]
     for rows, similarity in _similarities(vectors, gallery):
         nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(similarity, nearest, axis=1), axis=1, kind="stable")
-        parts.append(found_keys[np.take_along_axis(nearest, order, axis=1)] == keys[rows, None])
-    return np.concatenate(parts) if parts else np.zeros((0, k), dtype=bool)
+        nearest = np.take_along_axis(nearest, order, axis=1)
+        cosines.append(np.take_along_axis(similarity, nearest, axis=1))
+        right.append(found_keys[nearest] == keys[rows, None])
+    return np.concatenate(cosines), np.concatenate(right)
+
+
+def _right(vectors: Vectors, keys: Keys, k: int, gallery: tuple[Vectors, Keys] | None) -> NDArray[np.bool_]:
+    return neighbours(vectors, keys, k=k, gallery=gallery)[1]
 
 
 def _similarities(
