@@ -103,5 +103,4 @@ def make_app(
         app.include_router(router)
     app.include_router(event_routes(process, authenticate))
     app.include_router(page.router)
-    app.mount("/static", page.files)
     return app
