@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -320,6 +321,12 @@ class Process:
                 self._serving[digest] = BatchingEmbedder(engines)
                 self._closing.callback(self._serving[digest].close)
             return self._serving[digest]
+
+    def query_batches(self) -> dict[int, int]:
+        """How often the serving embedders of this process have run so many images at once."""
+        with self._lock:
+            serving = list(self._serving.values())
+        return dict(sum((embedder.ran() for embedder in serving), Counter[int]()))
 
     def _open(self, bundle: Bundle, batch_size: int) -> Embedder:
         """An engine whose threads all work on one batch at a time."""

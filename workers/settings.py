@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     none."""
     image_url_allow_http: bool = False
     """Fetch pictures for queries over plain http too."""
-    rate_limit: str = Field(default="6000/minute", pattern=r"^(off|[1-9][0-9]{0,8}/(second|minute|hour))$")
+    rate_limit: str = Field(default="1000/second", pattern=r"^(off|[1-9][0-9]{0,8}/(second|minute|hour))$")
     """Requests of one caller, as `100/second`; `off`: any number."""
     model: str | None = None
     """The model bundle for new catalogs: a folder, or a store's URL with the digest behind it; default: the one in the

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +25,10 @@ from workers.imaging.raster import open_image, rgb_pixels
 from workers.imaging.webp import read_webp_size
 
 __all__ = ["DecodeLimits", "Decoded", "decode"]
+
+LARGE_PIXELS: Final = 12_000_000
+"""A larger canvas that is not decoded in strips (all but JPEG) may take up to 15 bytes a pixel: two of them at a time."""
+_LARGE: Final = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,26 +86,36 @@ def _decoded(pixels: NDArray[np.uint8], width: int, height: int, orientation: in
 
 def _decode_png(data: bytes, limits: DecodeLimits) -> tuple[NDArray[np.uint8], int]:
     plain = read_png(data)
-    limits.check_canvas(plain.width, plain.height)
-    return rgb_pixels(open_image(plain.data, "PNG", limits)), plain.orientation
+    with _room(limits, plain.width, plain.height):
+        return rgb_pixels(open_image(plain.data, "PNG", limits)), plain.orientation
 
 
 def _decode_gif(data: bytes, limits: DecodeLimits) -> tuple[NDArray[np.uint8], int]:
     plain = read_gif(data)
-    limits.check_canvas(plain.width, plain.height)
-    return rgb_pixels(open_image(plain.data, "GIF", limits)), UPRIGHT
+    with _room(limits, plain.width, plain.height):
+        return rgb_pixels(open_image(plain.data, "GIF", limits)), UPRIGHT
 
 
 def _decode_webp(data: bytes, limits: DecodeLimits) -> tuple[NDArray[np.uint8], int]:
-    limits.check_canvas(*read_webp_size(data))
-    image = open_image(data, "WEBP", limits)
-    return rgb_pixels(image), read_orientation(image.info.get("exif", b""))
+    with _room(limits, *read_webp_size(data)):
+        image = open_image(data, "WEBP", limits)
+        return rgb_pixels(image), read_orientation(image.info.get("exif", b""))
 
 
 def _decode_avif(data: bytes, limits: DecodeLimits) -> tuple[NDArray[np.uint8], int]:
-    limits.check_canvas(*read_avif_size(data))
-    image = open_image(data, "AVIF", limits)
-    return rgb_pixels(image), read_orientation(image.info.get("exif", b""))  # Pillow puts `irot` and `imir` there too
+    with _room(limits, *read_avif_size(data)):
+        image = open_image(data, "AVIF", limits)
+        return rgb_pixels(image), read_orientation(
+            image.info.get("exif", b"")
+        )  # Pillow puts `irot` and `imir` there too
+
+
+@contextmanager
+def _room(limits: DecodeLimits, width: int, height: int) -> Iterator[None]:
+    """Check the canvas, and take turns with large ones, which hostile callers send to every thread of a server."""
+    limits.check_canvas(width, height)
+    with _LARGE if width * height > LARGE_PIXELS else nullcontext():
+        yield
 
 
 _RASTER: Final[dict[Format, Callable[[bytes, DecodeLimits], tuple[NDArray[np.uint8], int]]]] = {

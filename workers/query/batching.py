@@ -9,7 +9,7 @@ batch runs on one of its callers' threads, which saves the lone caller two chang
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -60,6 +60,7 @@ class BatchingEmbedder:
         self._idle = self._engines[-1].parallel
         """Batches that may begin now."""
         self._closed = False
+        self._ran: Counter[int] = Counter()
 
     @property
     def card(self) -> ModelCard:
@@ -94,6 +95,11 @@ class BatchingEmbedder:
         self._check(images)
         size = self.batch_size
         return _joined([self._one(images[i : i + size]) for i in range(0, len(images), size)])
+
+    def ran(self) -> Counter[int]:
+        """How often so many images were run at once."""
+        with self._lock:
+            return self._ran.copy()
 
     def close(self) -> None:
         """End waiting callers with an error and the engines once what runs has ended; closing twice is harmless."""
@@ -171,6 +177,8 @@ class BatchingEmbedder:
         images = batch[0].images if len(batch) == 1 else np.concatenate([call.images for call in batch])
         engine = next(e for e in self._engines if e.batch_size >= min(len(images), self.batch_size))
         done = engine.embed(images)
+        with self._lock:
+            self._ran[len(images)] += 1
         if len(batch) == 1:
             return [done]
         ends = np.cumsum([len(call.images) for call in batch])

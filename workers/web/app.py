@@ -13,16 +13,18 @@ from starlette.types import ASGIApp
 
 from schemas.api import ClassifyRequest, Problem, SearchRequest
 from workers.bootstrap import Process
-from workers.web import catalogs, examples, health, job_stream, jobs, left, page, pictures, searching
+from workers.web import catalogs, examples, health, job_stream, jobs, left, metrics, page, pictures, searching
 from workers.web.dependencies import Authenticate, Services, as_local_admin
 from workers.web.events import event_routes
 from workers.web.fetching import Fetcher, allowed_of
 from workers.web.links import Links
+from workers.web.metrics import Measured, new_registry
 from workers.web.middleware.bodies import BodyBounds
 from workers.web.middleware.guard import Guard
 from workers.web.middleware.identity import RequestIdentity
 from workers.web.options import ServerOptions
 from workers.web.problem import answer_with_problems
+from workers.web.rates import Rates
 from workers.web.rows import CatalogRows
 
 THREADS: Final = 16
@@ -45,7 +47,11 @@ class CatalogApp(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """FastAPI's own stack, wrapped."""
         options, settings = self.services.options, self.services.process.settings
-        stack: ASGIApp = BodyBounds(super().build_middleware_stack(), image_bytes=settings.max_image_bytes)
+        stack: ASGIApp = BodyBounds(
+            super().build_middleware_stack(),
+            image_bytes=settings.max_image_bytes,
+            budget_bytes=settings.inflight_bytes,
+        )
         if options.cors_origins:
             stack = CORSMiddleware(
                 stack,
@@ -54,7 +60,8 @@ class CatalogApp(FastAPI):
                 allow_headers=("Authorization", "Content-Type", "X-Request-Id"),
                 expose_headers=("X-Request-Id", "Retry-After"),
             )
-        return RequestIdentity(Guard(stack, options), cross_origin=bool(options.cors_origins))
+        guarded = Measured(Guard(stack, options), self.services.registry)
+        return RequestIdentity(guarded, cross_origin=bool(options.cors_origins))
 
 
 def make_app(
@@ -95,10 +102,13 @@ def make_app(
         links=Links(process),
         fetcher=fetcher or Fetcher(allowed_of(process.settings), max_bytes=process.settings.max_image_bytes),
         rows=CatalogRows(lambda: process.ledger),
+        rates=Rates(process.settings.rate_limit),
+        registry=new_registry(process),
     )
     app.state.services = app.services
     answer_with_problems(app)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     for router in (searching.router, pictures.router, catalogs.router, jobs.router, job_stream.router, left.router):
         app.include_router(router)
     app.include_router(event_routes(process, authenticate))

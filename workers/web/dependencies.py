@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from functools import cached_property, partial
 from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, HTTPException, Request
+from prometheus_client import CollectorRegistry
 
 from schemas.access import Scope
 from workers.bootstrap import Process
@@ -19,6 +21,7 @@ from workers.imaging.decode import DecodeLimits
 from workers.web.fetching import Fetcher
 from workers.web.links import Links
 from workers.web.options import ServerOptions
+from workers.web.rates import Rates
 from workers.web.rows import CatalogRows
 
 P = ParamSpec("P")
@@ -77,6 +80,8 @@ class Services:
     links: Links
     fetcher: Fetcher
     rows: CatalogRows
+    rates: Rates
+    registry: CollectorRegistry
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the server begins to end: streams stop then."""
 
@@ -89,6 +94,11 @@ class Services:
     def default_model(self) -> str:
         """Digest of the model that looks at pictures for no catalog."""
         return self.process.chosen_bundle().card.digest
+
+    def count(self, caller: str) -> None:
+        """Count a request of a caller. HTTPException 429: it has sent too many."""
+        if wait_s := self.rates.take(caller):
+            raise HTTPException(429, "too many requests", headers={"Retry-After": str(math.ceil(wait_s))})
 
     def stop(self) -> None:
         """Begin to end, from whichever thread."""
@@ -107,11 +117,22 @@ def services_of(request: Request) -> Services:
     return services
 
 
+def client_of(request: Request) -> str:
+    """The address that a request comes from."""
+    return request.client.host if request.client is not None else "unknown"
+
+
 def require(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
     """A dependency that answers the caller, when it has the scope: 401 without a key where one is needed, else 403."""
 
     async def authorized(request: Request) -> Caller:
-        caller = await services_of(request).authenticate(request)
+        services = services_of(request)
+        try:
+            caller = await services.authenticate(request)
+        except HTTPException:
+            services.count(f"from {client_of(request)}")  # whoever guesses keys is slowed down like everybody else
+            raise
+        services.count(caller.name if caller is not LOCAL_ADMIN else f"from {client_of(request)}")
         if not caller.may(scope):
             raise HTTPException(403, f"this API key has no scope {scope.value!r}")
         request.state.caller = caller

@@ -16,6 +16,7 @@ from workers.job_json import left_json
 from workers.web.answers import Json
 from workers.web.dependencies import Ingester, ServicesOf
 from workers.web.jobs import found_job
+from workers.web.links import Links
 
 MAX_LEFT: Final = 1000
 Cursor = Annotated[str | None, Query(min_length=1, max_length=1024)]
@@ -24,9 +25,9 @@ Limit = Annotated[int, Query(ge=1, le=MAX_LEFT)]
 router = APIRouter(prefix="/v1", tags=["quarantine"])
 
 
-def page_json(rows: Sequence[QuarantineRow], limit: int, *, catalog: str) -> dict[str, Any]:
+def page_json(rows: Sequence[QuarantineRow], limit: int, *, catalog: str, links: Links) -> dict[str, Any]:
     """A page of them; the key of its last one leads to the next."""
-    items = [left_json(row) | {"thumbnail": None} for row in rows]
+    items = [left_json(row) | {"thumbnail": links.thumbnail(catalog, row.key)} for row in rows]
     return {"items": items, "next_cursor": rows[-1].key if len(rows) == limit else None}
 
 
@@ -48,7 +49,7 @@ async def quarantine(
         wanted = None if reason is None else reason.value
         return ledger.quarantine(catalog, after=cursor, limit=limit, reason=wanted)
 
-    return Json(page_json(await services.run(look), limit, catalog=catalog))
+    return Json(page_json(await services.run(look), limit, catalog=catalog, links=services.links))
 
 
 @router.get(
@@ -70,4 +71,4 @@ async def failures(
             headers={"Content-Disposition": f'attachment; filename="failures-{job.id[:8]}.csv"'},
         )
     rows = await services.run(lambda: ledger.failures(job.id, after=cursor, limit=limit))
-    return Json(page_json(rows, limit, catalog=job.catalog))
+    return Json(page_json(rows, limit, catalog=job.catalog, links=services.links))

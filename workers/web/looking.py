@@ -10,6 +10,7 @@ from workers.bootstrap import Process
 from workers.imaging.decode import DecodeLimits
 from workers.imaging.preprocess import Crop, prepare
 from workers.impressions import Impression, impression_of
+from workers.query.heat_map import heat_map as draw_heat_map
 
 
 def look(
@@ -20,7 +21,11 @@ def look(
     Raises:
         ItemError: the picture cannot be used; the reason says why.
     """
-    embedder = process.query_embedder(digest)
+    embedder = process.serving_embedder(digest)
     pixels = prepare(picture, embedder.card.preprocessing, limits, crop=crop)
     seen = impression_of(embedder.embed(pixels[np.newaxis]), 0, embedder.card)
-    return seen, None
+    if not heat_map:
+        return seen, None
+    shares = draw_heat_map(pixels, embedder)
+    rows, columns = shares.shape
+    return seen, {"rows": rows, "columns": columns, "values": shares.round(4).astype(float).tolist()}

@@ -12,7 +12,7 @@ from schemas.api import CatalogName
 from workers.errors import ItemError
 from workers.imaging.formats import Format, sniff
 from workers.imaging.thumbnail import thumbnail as make_thumbnail
-from workers.web.dependencies import Services, ServicesOf, require
+from workers.web.dependencies import Services, ServicesOf, client_of, require
 from workers.web.documented import problems
 from workers.web.problem import HttpError
 
@@ -93,6 +93,7 @@ async def _admit(
 ) -> None:
     """Let the bearer of a good link in, else a caller who may search the catalog."""
     if expires is not None and signature is not None:
+        services.count(f"from {client_of(request)}")
         if not services.links.is_good(kind, catalog, key, expires, signature):
             raise HttpError(403, "the link has ended, or is not one of this server; ask for the picture again")
         return

@@ -155,7 +155,7 @@ def _search(services: Services, asked: SearchRequest, picture: bytes | None) -> 
         query_of(asked, picture),
         ledger=process.ledger,
         index=process.index,
-        embedder_for=process.query_embedder,
+        embedder_for=process.serving_embedder,
         limits=services.limits,
         resolver=process.resolver,
     )

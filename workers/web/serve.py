@@ -14,7 +14,11 @@ import uvicorn
 from workers.errors import ConfigurationError
 from workers.web.app import CatalogApp
 from workers.web.options import bracketed
+from workers.web.protocol import BoundedProtocol
 
+MAX_CONNECTIONS = 1000
+KEEP_ALIVE_S = 15
+"""How long an idle connection is kept."""
 GRACE_S = 10
 """How long requests in flight may take to end."""
 
@@ -72,7 +76,7 @@ def run(app: CatalogApp, bound: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         log_level="warning",
         access_log=False,
@@ -80,7 +84,9 @@ def run(app: CatalogApp, bound: socket.socket) -> None:
         date_header=True,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_S,
-        h11_max_incomplete_event_size=64 * 1024,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        backlog=1024,
         log_config=None,
     )
     with _quiet_signals():
