@@ -67,6 +67,25 @@ def test_search_filters_groups_and_spreads(shop: tuple[Catalog, Path]) -> None:
     assert [hit["key"] for hit in alike] != [hit["key"] for hit in spread]
 
 
+def test_search_by_product_page_by_page_with_facets_and_any_filter(shop: tuple[Catalog, Path]) -> None:
+    indexed, images = shop
+    asked = ("search", "--product", "P2", "--name", "shop", "-k", "4", "--filter", "price=2..20", "--facet", "brand")
+    first = indexed.json(*asked)
+    second = indexed.json(*asked, "--cursor", first["next_cursor"])
+    found = [hit["payload"] for answer in (first, second) for hit in answer["hits"]]
+    assert all(2 <= payload["price"] <= 20 and payload["product_id"] != "P2" for payload in found)
+    assert len({payload["key"] for payload in found}) == len(found) > 4
+    assert first["total"] == sum(value["count"] for value in first["facets"]["brand"])
+    assert {"likeness", "is_match"} <= first["hits"][0].keys()
+    whole = indexed.json("search", images / "004.jpg", "--name", "shop", "-k", "1")
+    part = indexed.json("search", images / "004.jpg", "--name", "shop", "-k", "1", "--crop", "0,0,0.3,0.3")
+    assert whole["query"]["categories"][0]["category"] == whole["query"]["category"]
+    assert part["hits"][0]["score"] < whole["hits"][0]["score"]
+    table = indexed.run("search", "--product", "P2", "--name", "shop", "-k", "4", "--facet", "brand")
+    assert "images pass the filter" in table.out
+    assert "--cursor" in table.err
+
+
 def test_a_board_is_drawn(shop: tuple[Catalog, Path], tmp_path: Path) -> None:
     indexed, images = shop
     ran = indexed.run("search", images / "004.jpg", "--name", "shop", "-k", "4", "--board", tmp_path / "board")
@@ -192,6 +211,11 @@ MISTAKES = {
     "no such picture": (["search", "missing.jpg", "--name", "shop"], "missing.jpg"),
     "unknown category": (["search", "--key", "001.jpg", "--name", "shop", "--category", "spaceship"], "t-shirt"),
     "unknown key": (["search", "--key", "nope.jpg", "--name", "shop"], "nope.jpg"),
+    "unknown filter": (
+        ["search", "--key", "001.jpg", "--name", "shop", "--filter", "season=summer"],
+        "brand (keyword)",
+    ),
+    "no level": (["search", "--key", "001.jpg", "--name", "shop", "--min-score", "match"], "no measured level"),
     "unknown group": (["search", "--key", "001.jpg", "--name", "shop", "--group-by", "size"], "product"),
     "bad job": (["status", "ffffffff"], "ffffffff"),
     "bad reason": (["quarantine", "--name", "shop", "--reason", "ugly"], "truncated"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,14 +10,14 @@ from numpy.typing import NDArray
 
 from schemas.ids import point_id
 from schemas.payload import Payload
+from schemas.query import AnyOf, Filter
 from workers.board import Board, Row, Tile
 from workers.bootstrap import Process
 from workers.errors import ItemError, TransientError
 from workers.imaging.decode import decode
-from workers.imaging.preprocess import prepare
-from workers.impressions import impression_of
+from workers.imaging.preprocess import cut_out
 from workers.ports import ObjectStore
-from workers.query.search import Answer, Query, active_generation
+from workers.query.search import Answer, Query
 
 TILE_PX = 320
 """Smallest side a picture is decoded to: a tile is drawn smaller than that."""
@@ -26,7 +27,11 @@ def answer_board(process: Process, name: str, query: Query, answer: Answer) -> B
     """The query at the left, its neighbours at its right; hits of the query's own product are marked."""
     store = process.store(process.ledger.catalog(name).source_url)
     liked = _liked(process, answer.collection, name, query)
-    asked = _picture_tile(process, name, query.image) if query.image is not None else _key_tile(process, store, liked)
+    asked = (
+        _picture_tile(process, query, query.image, answer)
+        if query.image is not None
+        else _key_tile(process, store, liked)
+    )
     own = {payload.product_id for payload in liked if payload.product_id is not None}
     hits = tuple(
         Tile(
@@ -45,18 +50,18 @@ def answer_board(process: Process, name: str, query: Query, answer: Answer) -> B
     return Board(heading=f"Catalog {name}", subheading=subheading, rows=(Row(query=asked, hits=hits),))
 
 
-def _picture_tile(process: Process, name: str, image: bytes) -> Tile:
-    embedder = process.query_embedder(active_generation(name, process.ledger).model_digest)
-    pixels = prepare(image, embedder.card.preprocessing, process.limits)
-    seen = impression_of(embedder.embed(pixels[np.newaxis]), 0, embedder.card)
+def _picture_tile(process: Process, query: Query, image: bytes, answer: Answer) -> Tile:
+    seen, crop = answer.seen, query.crop
+    side = TILE_PX if crop is None else math.ceil(TILE_PX / min(crop[2] - crop[0], crop[3] - crop[1]))
+    picture = decode(image, min_side_px=side, limits=process.limits)
     return Tile(
-        image=decode(image, min_side_px=TILE_PX, limits=process.limits).pixels,
+        image=(picture if crop is None else cut_out(picture, crop, process.limits)).pixels,
         title="query",
-        category=seen.category,
-        confidence=seen.confidence,
+        category=seen.category if seen is not None else None,
+        confidence=seen.confidence if seen is not None else None,
         score=None,
         same_product=False,
-        box=seen.box,
+        box=seen.box if seen is not None else None,
     )
 
 
@@ -76,7 +81,10 @@ def _key_tile(process: Process, store: ObjectStore, liked: Sequence[Payload]) ->
 
 
 def _liked(process: Process, collection: str, name: str, query: Query) -> list[Payload]:
-    """Payloads of the liked images, in the order they were named."""
+    """Payloads of the liked images in the order they were named, or of the product asked for."""
+    if query.product is not None:
+        of_product = Filter(conditions=(AnyOf(field="product_id", values=(query.product,)),))
+        return [point.payload for point in process.index.scroll(collection, where=of_product, limit=100)]
     ids = [point_id(name, key) for key in query.likes]
     found = {point.id: point.payload for point in process.index.retrieve(collection, ids)}
     return [found[identity] for identity in ids if identity in found]

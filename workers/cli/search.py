@@ -24,6 +24,9 @@ GROUP_FIELDS = {"product": "product_id"}
 def search(
     image: Annotated[Path | None, typer.Argument(help="A picture to look for more of.", metavar="[IMAGE]")] = None,
     key: Annotated[list[str] | None, typer.Option(help="An indexed image to look for more of (repeatable).")] = None,
+    product: Annotated[
+        str | None, typer.Option(help="A product to look for more of: like all of its images together.")
+    ] = None,
     unlike: Annotated[list[str] | None, typer.Option(help="An indexed image to steer away from (repeatable).")] = None,
     name: Name = DEFAULT_NAME,
     limit: Annotated[int, typer.Option("-k", "--limit", min=1, max=1000, help="How many hits.")] = 10,
@@ -35,6 +38,13 @@ def search(
             help="Hits to skip, for further pages; with --diversity, offset and limit are at most 1,000 together.",
         ),
     ] = 0,
+    cursor: Annotated[
+        str | None, typer.Option(help="Where to go on: as the page before said, with the same query otherwise.")
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(help="Only this part of the picture: x1,y1,x2,y2 as shares of its sides.", metavar="X1,Y1,X2,Y2"),
+    ] = None,
     category: Annotated[list[str] | None, typer.Option(help="Only this category (repeatable: any of them).")] = None,
     brand: Annotated[list[str] | None, typer.Option(help="Only this brand (repeatable).")] = None,
     colour: Annotated[list[str] | None, typer.Option(help="Only this colour (repeatable).")] = None,
@@ -46,6 +56,18 @@ def search(
     in_stock: Annotated[
         bool | None, typer.Option("--in-stock/--out-of-stock", help="Only what is (not) in stock.")
     ] = None,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            help="A condition on any field that the catalog can be filtered by (repeatable, all must hold): "
+            "brand=Acme,Bolt; brand!=Acme; price=10..80; price>=10; !colour for images without one.",
+            metavar="CONDITION",
+        ),
+    ] = None,
+    facet: Annotated[
+        list[str] | None, typer.Option(help="Count this field's values among what passes the filter (repeatable).")
+    ] = None,
     diversity: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="0: most alike; towards 1: more different from each other.")
     ] = 0.0,
@@ -56,7 +78,7 @@ def search(
         bool, typer.Option("--exclude-own-product", help="Leave out other views of the --key's product.")
     ] = False,
     min_score: Annotated[
-        float | None, typer.Option(min=-1.0, max=1.0, help="Lowest cosine similarity of a hit.")
+        str | None, typer.Option(help="Lowest cosine similarity of a hit, or `match` for the model's own level.")
     ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every image instead of using the approximate index.")
@@ -68,17 +90,21 @@ def search(
 ) -> None:
     """Find the images of a catalog that look most like a picture, or like images it already holds."""
     from workers.bootstrap import open_process
+    from workers.cli.answers import show_answer
     from workers.cli.output import Output
     from workers.errors import ContractError
     from workers.query.search import Query
     from workers.query.search import search as find
 
-    if (image is None) == (not key):
-        raise ContractError("give either a picture or --key, as in: catalog search photo.jpg")
+    if sum((image is not None, bool(key), product is not None)) != 1:
+        raise ContractError("give either a picture, --key or --product, as in: catalog search photo.jpg")
     output = Output(json=json)
+    threshold, match_only = read_min_score(min_score)
     with open_process() as process:
         query = Query(
             image=None if image is None else process.read_picture(image),
+            crop=None if crop is None else read_crop(crop),
+            product=product,
             likes=tuple(key or ()),
             dislikes=tuple(unlike or ()),
             conditions=_conditions(
@@ -90,12 +116,16 @@ def search(
                 },
                 price=(price_min, price_max),
                 in_stock=in_stock,
-            ),
+            )
+            + (_filters(process, name, filter_) if filter_ else ()),
             limit=limit,
             offset=offset,
+            cursor=cursor,
+            facets=tuple(facet or ()),
             diversity=diversity,
             group_by=_group_field(group_by),
-            score_threshold=min_score,
+            score_threshold=threshold,
+            match_only=match_only,
             exclude_own_product=exclude_own_product,
             exact=exact,
         )
@@ -106,9 +136,9 @@ def search(
             index=process.index,
             embedder_for=process.query_embedder,
             limits=process.limits,
-            card_for=process.card,
+            resolver=process.resolver,
         )
-        _show(output, answer)
+        show_answer(output, answer)
         if board is not None:
             _draw(output, process, name, query, answer, board)
 
@@ -164,6 +194,39 @@ def read_categories(words: Sequence[str]) -> tuple[str, ...]:
         raise ContractError(str(error)) from error
 
 
+def read_min_score(word: str | None) -> tuple[float | None, bool]:
+    """`--min-score` as a threshold, and whether it is the model's own; ContractError for what is neither."""
+    from workers.errors import ContractError
+
+    if word is None or word == "match":
+        return None, word == "match"
+    try:
+        score = float(word)
+    except ValueError:
+        score = float("nan")
+    if not -1.0 <= score <= 1.0:
+        raise ContractError(f"--min-score {word!r}: give a cosine similarity from -1 to 1, or: match")
+    return score, False
+
+
+def read_crop(text: str) -> tuple[float, float, float, float]:
+    """`--crop` as shares; ContractError for what is no four numbers."""
+    from workers.errors import ContractError
+
+    try:
+        x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ContractError(f"--crop {text!r}: give four shares x1,y1,x2,y2, as in 0.1,0,0.9,0.5") from None
+    return x1, y1, x2, y2
+
+
+def _filters(process: Process, name: str, texts: Sequence[str]) -> tuple[Condition, ...]:
+    from workers.cli.filters import read_filters
+    from workers.query.conditions import field_kinds
+
+    return read_filters(texts, field_kinds(process.resolver.resolve(name).spec), name)
+
+
 def _conditions(
     *, any_of: dict[str, tuple[str, ...]], price: tuple[float | None, float | None], in_stock: bool | None
 ) -> tuple[Condition, ...]:
@@ -190,44 +253,6 @@ def _group_field(word: str | None) -> str | None:
     if field not in ("product_id", "brand", "category", "colour"):
         raise ContractError(f"cannot group by {word!r}; group by product, brand, category or colour")
     return field
-
-
-def _show(output: Output, answer: Answer) -> None:
-    if output.json:
-        output.emit(
-            {
-                "model": answer.model,
-                "took_ms": round(answer.took_ms, 2),
-                "hits": [
-                    {
-                        "key": hit.payload.key,
-                        "product_id": hit.payload.product_id,
-                        "score": round(hit.score, 6),
-                        "category": hit.payload.category,
-                        "payload": hit.payload.to_json(),
-                    }
-                    for hit in answer.hits
-                ],
-            }
-        )
-        return
-    if not answer.hits:
-        output.say("no image matches; loosen the filters or lower --min-score")
-        return
-    rows = [
-        (
-            f"{hit.score:.3f}",
-            hit.payload.category,
-            f"{hit.payload.category_confidence:.0%}" if hit.payload.category_confidence is not None else None,
-            hit.payload.product_id,
-            hit.payload.brand,
-            hit.payload.price,
-            hit.payload.key,
-        )
-        for hit in answer.hits
-    ]
-    output.table(["#score", "category", "#sure", "product", "brand", "#price", "image"], rows)
-    output.say(f"{len(rows)} hits in {answer.took_ms:.1f} ms", style="dim")
 
 
 def _draw(output: Output, process: Process, name: str, query: Query, answer: Answer, target: Path) -> None:
