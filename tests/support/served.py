@@ -13,12 +13,13 @@ from typing import Any
 import uvicorn
 
 from tests.support.commands import Catalog
+from workers.web.protocol import BoundedProtocol
 
 
 @contextmanager
 def app_served(app: Any) -> Iterator[str]:
     """The application on a free port of this machine; its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", http=BoundedProtocol))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

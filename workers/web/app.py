@@ -13,7 +13,19 @@ from starlette.types import ASGIApp
 
 from schemas.api import ClassifyRequest, Problem, SearchRequest
 from workers.bootstrap import Process
-from workers.web import catalogs, examples, health, job_stream, jobs, left, metrics, page, pictures, searching
+from workers.web import (
+    catalogs,
+    documented,
+    examples,
+    health,
+    job_stream,
+    jobs,
+    left,
+    metrics,
+    page,
+    pictures,
+    searching,
+)
 from workers.web.dependencies import Authenticate, Services, as_local_admin
 from workers.web.events import event_routes
 from workers.web.fetching import Fetcher, allowed_of
@@ -41,6 +53,7 @@ class CatalogApp(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             examples.add_schemas(document, SearchRequest, ClassifyRequest, Problem)
+            documented.complete(document)
             self.openapi_schema = document
         return self.openapi_schema
 

@@ -13,7 +13,9 @@ _TEXTS: Final = {
     408: "The body did not come in time.",
     409: "It contradicts what is there.",
     413: "The body is too large.",
+    414: "The address is too long.",
     415: "Bodies of this kind are not read.",
+    421: "The request is addressed to a name that is not this server's.",
     422: "A field is wrong, or the picture cannot be used: `reason` says why.",
     429: "Too many requests; `Retry-After` says when to come back.",
     500: "A fault of the server; its log says more.",
@@ -41,3 +43,19 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+def complete(document: dict[str, Any]) -> None:
+    """Let an OpenAPI document tell of the problems that come from around the routes, and of validation as it is answered."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            statuses = [400, 403, 414, 421, 422, 500, 503]
+            if path.startswith("/v1/") or path == "/metrics":
+                statuses += [401, 404, 429]
+            if method != "get":
+                statuses += [408, 409, 413, 415]
+            for status, told in problems(*statuses).items():
+                if status == 422 or str(status) not in operation["responses"]:
+                    operation["responses"][str(status)] = told
+    for unused in ("HTTPValidationError", "ValidationError"):
+        document.get("components", {}).get("schemas", {}).pop(unused, None)
