@@ -14,6 +14,7 @@ from workers.cli import (
     catalogs,
     cluster,
     control,
+    evaluate,
     events,
     ingest,
     jobs,
@@ -39,7 +40,7 @@ app = typer.Typer(
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(ingest.ingest, ingest.reindex, ingest.retry, ingest.confirm),
     *(events.watch, events.look, events.update),
-    *(search.search, search.classify),
+    *(search.search, search.classify, evaluate.evaluate),
     *(catalogs.list_catalogs, catalogs.browse, catalogs.drop, catalogs.quarantine),
     *(jobs.status, jobs.jobs, jobs.report, jobs.cancel),
     *(control.pause, control.resume, control.workers),

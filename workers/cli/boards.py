@@ -10,17 +10,21 @@ from numpy.typing import NDArray
 
 from schemas.ids import point_id
 from schemas.payload import Payload
-from schemas.query import AnyOf, Filter
+from schemas.query import AnyOf, Filter, Scored
 from workers.board import Board, Row, Tile
 from workers.bootstrap import Process
 from workers.errors import ItemError, TransientError
 from workers.imaging.decode import decode
 from workers.imaging.preprocess import cut_out
 from workers.ports import ObjectStore
+from workers.query.evaluate import Judged
+from workers.query.labelled import Labelled
 from workers.query.search import Answer, Query
 
 TILE_PX = 320
 """Smallest side a picture is decoded to: a tile is drawn smaller than that."""
+WORST_HITS = 6
+"""Of each of the worst queries: one line."""
 
 
 def answer_board(process: Process, name: str, query: Query, answer: Answer) -> Board:
@@ -34,20 +38,65 @@ def answer_board(process: Process, name: str, query: Query, answer: Answer) -> B
     )
     own = {payload.product_id for payload in liked if payload.product_id is not None}
     hits = tuple(
-        Tile(
-            image=_picture(process, store, hit.payload.key),
-            title=hit.payload.key,
-            category=hit.payload.category_predicted,
-            confidence=hit.payload.category_confidence,
-            score=hit.score,
+        _hit_tile(
+            process,
+            store,
+            hit,
             same_product=hit.payload.product_id is not None and hit.payload.product_id in own,
-            lines=_lines(hit.payload),
-            box=hit.payload.box,
         )
         for hit in answer.hits
     )
     subheading = f"{len(hits)} nearest of {process.index.count(answer.collection):,} images · model {answer.model[:12]}"
     return Board(heading=f"Catalog {name}", subheading=subheading, rows=(Row(query=asked, hits=hits),))
+
+
+def worst_board(process: Process, name: str, worst: Sequence[Judged]) -> Board:
+    """Labelled images at the left, what the catalog answered at their right; images of their own product are marked."""
+    store = process.store(process.ledger.catalog(name).source_url)
+    rows = []
+    for judged in worst:
+        asked = Tile(
+            image=_labelled_picture(process, store, judged.image),
+            title=judged.image.name,
+            category=judged.image.category,
+            confidence=None,
+            score=None,
+            same_product=False,
+            lines=(f"{judged.precision:.0%} of its hits are of its category",),
+        )
+        product = judged.image.product_id
+        hits = [
+            _hit_tile(process, store, hit, same_product=product is not None and hit.payload.product_id == product)
+            for hit in judged.hits[:WORST_HITS]
+        ]
+        rows.append(Row(query=asked, hits=tuple(hits)))
+    return Board(
+        heading=f"Catalog {name}",
+        subheading="queries with the fewest hits of their own category, the worst first",
+        rows=tuple(rows),
+    )
+
+
+def _labelled_picture(process: Process, store: ObjectStore, image: Labelled) -> NDArray[np.uint8] | None:
+    if image.path is None:
+        return _picture(process, store, image.name)
+    try:
+        return decode(process.read_picture(image.path), min_side_px=TILE_PX, limits=process.limits).pixels
+    except ItemError:
+        return None
+
+
+def _hit_tile(process: Process, store: ObjectStore, hit: Scored, *, same_product: bool) -> Tile:
+    return Tile(
+        image=_picture(process, store, hit.payload.key),
+        title=hit.payload.key,
+        category=hit.payload.category_predicted,
+        confidence=hit.payload.category_confidence,
+        score=hit.score,
+        same_product=same_product,
+        lines=_lines(hit.payload),
+        box=hit.payload.box,
+    )
 
 
 def _picture_tile(process: Process, query: Query, image: bytes, answer: Answer) -> Tile:
