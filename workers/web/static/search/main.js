@@ -38,7 +38,9 @@ const stage = new Stage({
   remove: () => go({ picture: null, crop: null, dislikes: state.likes.length ? state.dislikes : [] }),
   heat: async () => {
     try {
-      return (await look(state, context, { heat_map: true })).heat_map;
+      const { heat_map } = await look(state, context, { heat_map: true });
+      if (heat_map === null) announce("This model has no heat map to show.");
+      return heat_map;
     } catch (error) {
       replace(byId("notice"), errorNotice(error, null));
       return null;
