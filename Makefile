@@ -35,6 +35,7 @@ quickstart: setup
 	@bash deploy/quickstart.sh "$(BIN)" "$(CATALOG)"
 
 test: dev
+	@bash deploy/test-browser.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: dev

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -297,12 +298,18 @@ def test_what_is_no_picture_is_said_to_be_none(visit: Visit, tmp_path: Path) -> 
     visit.forgive("status of 4", "ERR_")
 
 
+def slowly(route: Route) -> None:
+    time.sleep(0.2)
+    route.continue_()
+
+
 def test_a_slow_network_shows_where_things_will_be(visit: Visit) -> None:
-    visit.page.route("**/v1/**", lambda route: (visit.page.wait_for_timeout(250), route.continue_()))
+    visit.page.route("**/v1/**", slowly)
     visit.page.goto("/")
     expect(visit.page.locator(".tile.skeleton, .tile .skeleton").first).to_be_visible()
     expect(visit.page.locator(".tile[data-key]").first).to_be_visible()
     assert visit.page.evaluate(SHIFTS) < 0.02
+    visit.page.unroute_all(behavior="ignoreErrors")
 
 
 def test_jobs_live_failures_by_reason_and_replay(visit: Visit) -> None:

@@ -6,6 +6,8 @@ import { errorNotice } from "../lib/notice.js";
 import { leftOut } from "./words.js";
 
 const PAGE = 100;
+// Whoever could not read the picture cannot make it small either: no need to ask.
+const UNREADABLE = new Set(["empty", "not_an_image", "unsupported_format", "truncated", "corrupt", "too_large", "too_many_pixels", "vanished", "access_denied"]);
 
 /** Show what the job left out. `replayed(job)` gets the job of a replay. */
 export async function showLeft(job, signal, replayed) {
@@ -65,11 +67,11 @@ function reasonOf(job, { reason, outcome, images: number, advice }, rows, replay
 
 function rowOf(row) {
   const blank = () => el("span", { class: "left-picture", "aria-hidden": "true", text: "no picture" });
-  const image = row.thumbnail && el("img", { class: "left-picture", src: row.thumbnail.url, alt: "", width: 64, height: 64, loading: "lazy", on: { error: () => image.replaceWith(blank()) } });
+  const image = row.thumbnail && !UNREADABLE.has(row.reason) && el("img", { class: "left-picture", src: row.thumbnail.url, alt: "", width: 64, height: 64, loading: "lazy", on: { error: () => image.replaceWith(blank()) } });
   return el(
     "li",
     {},
-    image ?? blank(),
+    image || blank(),
     el(
       "div",
       {},
