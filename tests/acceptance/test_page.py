@@ -262,7 +262,7 @@ def test_the_page_is_used_with_the_keyboard(visit: Visit) -> None:
 def test_a_late_answer_never_covers_a_newer_one(visit: Visit, served_shop: Shop) -> None:
     page = open_search(visit)
     held: list[Route] = []
-    page.route("**/v1/search", lambda route: held.append(route), times=1)
+    page.route("**/v1/search", lambda route: held.append(route), times=1)  # noqa: PLW0108 - playwright marks the handler
     page.set_input_files("#file", served_shop.photo)
     page.wait_for_timeout(100)
     page.get_by_role("button", name="Remove", exact=True).click()
@@ -275,7 +275,12 @@ def test_a_late_answer_never_covers_a_newer_one(visit: Visit, served_shop: Shop)
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(500, "The server made a mistake"), (503, "cannot answer just now"), (429, "too many requests"), (413, "larger than")],
+    [
+        (500, "The server made a mistake"),
+        (503, "cannot answer just now"),
+        (429, "too many requests"),
+        (413, "larger than"),
+    ],
 )
 def test_errors_are_sentences_and_are_retried(visit: Visit, served_shop: Shop, status: int, said: str) -> None:
     page = open_search(visit)
@@ -376,7 +381,9 @@ def test_nothing_serious_stands_in_anybodys_way(browser: Browser, served_shop: S
 def check_axe(page: Page) -> None:
     found = Axe().run(page).response["violations"]
     bad = [one for one in found if one["impact"] in ("serious", "critical")]
-    assert not bad, json.dumps([(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in bad], indent=1)
+    assert not bad, json.dumps(
+        [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in bad], indent=1
+    )
 
 
 def test_an_empty_server_says_how_to_begin_and_lets_in_by_key(browser: Browser, tmp_path: Path) -> None:
