@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -212,6 +213,26 @@ def test_filters_of_every_kind(shop: Indexer) -> None:
 def test_a_filter_that_can_never_hold_is_refused(shop: Indexer, condition: Condition, said: str) -> None:
     with pytest.raises(ContractError, match=said):
         ask(shop, Query(image=picture(7), conditions=(condition,)))
+
+
+def test_a_kept_column_is_filtered_and_counted_and_a_later_one_after_a_reindex(tmp_path: Path) -> None:
+    indexer = Indexer()
+    for number in range(9):
+        indexer.store.put(f"{number:03d}.jpg", picture(number))
+    table = tmp_path / "manifest.csv"
+    rows = [f"{n:03d}.jpg,{'summer' if n % 3 else 'winter'},{38 + n % 2}" for n in range(9)]
+    table.write_text("\n".join(["image,season,size", *rows]), encoding="utf-8")
+    settled(indexer.sync(manifest=table, extra_fields=("season",)))
+    winter = (AnyOf(field="season", values=("winter",)),)
+    answer = ask(indexer, Query(image=picture(0), conditions=winter, facets=("season",)))
+    assert sorted(keys([answer])) == ["000.jpg", "003.jpg", "006.jpg"]
+    assert [(f.value, f.count) for f in answer.facets["season"]] == [("winter", 3)]
+    settled(indexer.sync(manifest=table, extra_fields=("season", "size")))
+    large = Query(image=picture(0), conditions=(AnyOf(field="size", values=("39",)),))
+    with pytest.raises(ContractError, match="kept later joins them with the next reindex"):
+        ask(indexer, large)
+    settled(indexer.reindex(ColourGridEmbedder(name="another")))
+    assert len(ask(indexer, large).hits) == 4
 
 
 # ------------------------------------------------------------------------------------------------------------- pages

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.collection import CollectionSpec
+from schemas.collection import CollectionSpec, PayloadIndex
 from schemas.ids import check_catalog_name, new_id
 from schemas.model_card import ModelCard
 from schemas.records import (
@@ -106,21 +106,21 @@ def submit_reindex(
             raise _conflict(running)
         return Submitted(job=_moved(ledger, running, priority), resumed=True)
     keep_bundle()
-    generation = _unfinished_generation(unfinished, card, ledger=ledger, index=index)
+    generation = _unfinished_generation(unfinished, card, catalog, ledger=ledger, index=index)
     if generation is None:
         generation = ledger.add_generation(name, model_digest=card.digest)
-    index.create(_spec(generation, card))
+    index.create(_spec(generation, card, catalog))
     job, resumed = _job(ledger, catalog, generation, JobKind.REINDEX, JobOptions(), idempotency_key, priority)
     return Submitted(job=job, resumed=resumed)
 
 
 def _unfinished_generation(
-    unfinished: Sequence[Generation], card: ModelCard, *, ledger: Ledger, index: VectorIndex
+    unfinished: Sequence[Generation], card: ModelCard, catalog: Catalog, *, ledger: Ledger, index: VectorIndex
 ) -> Generation | None:
-    """The generation that an earlier reindex with this model began: it goes on there. Others are dropped."""
+    """What an earlier reindex with this model and these fields began, where it goes on; others are dropped."""
     kept = None
     for generation in unfinished:
-        if generation.model_digest == card.digest:
+        if generation.model_digest == card.digest and _has_fields(generation, catalog, index):
             kept = generation
         else:
             index.drop(generation.collection)
@@ -176,19 +176,39 @@ def _generation(
         repair_alias(ledger, index, catalog)
         return ledger.generation(catalog.name, catalog.active_generation)
     keep_bundle()
-    unfinished = [g for g in ledger.generations(catalog.name) if g.model_digest == card.digest]
+    unfinished = [
+        g for g in ledger.generations(catalog.name) if g.model_digest == card.digest and _has_fields(g, catalog, index)
+    ]
     generation = unfinished[-1] if unfinished else ledger.add_generation(catalog.name, model_digest=card.digest)
-    index.create(_spec(generation, card))
+    index.create(_spec(generation, card, catalog))
     switch(ledger, index, generation)
     return generation
 
 
-def _spec(generation: Generation, card: ModelCard) -> CollectionSpec:
+def _has_fields(generation: Generation, catalog: Catalog, index: VectorIndex) -> bool:
+    """Whether a collection that an earlier command made, if it came so far, filters by the fields declared today."""
+    try:
+        return index.info(generation.collection).spec.extra_indexes == _declared(catalog)
+    except NotFoundError:
+        return True
+
+
+def _declared(catalog: Catalog) -> tuple[PayloadIndex, ...]:
+    """Indexes for the manifest columns that the catalog keeps, so that they can be filtered and counted as text.
+
+    An index comes with its collection, before the first point: one added later ruins filtered recall. A field that is
+    declared later is filtered after the next reindex.
+    """
+    return tuple(PayloadIndex(field=field, kind="keyword") for field in catalog.extra_fields)
+
+
+def _spec(generation: Generation, card: ModelCard, catalog: Catalog) -> CollectionSpec:
     return CollectionSpec(
         name=generation.collection,
         catalog=generation.catalog,
         dimension=card.embedding_size,
         model_digest=card.digest,
+        extra_indexes=_declared(catalog),
     )
 
 

@@ -37,7 +37,8 @@ def check_conditions(conditions: Iterable[Condition], spec: CollectionSpec) -> N
         kind = kinds.get(condition.field)
         if kind is None:
             raise ContractError(
-                f"the catalog {spec.catalog!r} cannot be filtered by {condition.field!r}; it can by {_named(kinds)}"
+                f"the catalog {spec.catalog!r} cannot be filtered by {condition.field!r}; it can by {_named(kinds)}; "
+                "a manifest column that was kept later joins them with the next reindex"
             )
         _check_kind(condition, kind)
 
