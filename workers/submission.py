@@ -8,10 +8,11 @@ from typing import assert_never
 from schemas.messages import JobRequest, KeysRequest, ReindexRequest, RetryRequest, SyncRequest, UpdateRequest
 from schemas.records import AskedKey, Job, JobKind, JobOptions
 from workers.bootstrap import Process
-from workers.errors import ContractError, NotFoundError
+from workers.errors import ConfigurationError, ContractError, NotFoundError
 from workers.indexing.sources import check_source
 from workers.indexing.submit import submit_reindex, submit_retry, submit_sync
 from workers.indexing.update import submit_update
+from workers.ports import ObjectStore
 
 EVERYTHING = JobOptions(include=("**",))
 """Keys that somebody names are looked at whatever the globs of the latest sync."""
@@ -87,7 +88,7 @@ def _sync(process: Process, request: SyncRequest, key: str, *, from_elsewhere: b
     bundle = process.chosen_bundle()
     submitted = submit_sync(
         request.catalog,
-        store=process.open_source(_source(process, request, from_elsewhere=from_elsewhere)),
+        store=_opened(process, _source(process, request, from_elsewhere=from_elsewhere), named=request.source),
         ledger=process.ledger,
         index=process.index,
         card=bundle.card,
@@ -99,6 +100,16 @@ def _sync(process: Process, request: SyncRequest, key: str, *, from_elsewhere: b
         priority=request.priority,
     )
     return submitted.job
+
+
+def _opened(process: Process, source: str, *, named: str | None) -> ObjectStore:
+    """The source's store. One that the request names and that cannot be opened is the request's fault."""
+    try:
+        return process.open_source(source)
+    except ConfigurationError as error:
+        if named is None:
+            raise
+        raise ContractError(str(error)) from error
 
 
 def _source(process: Process, request: SyncRequest, *, from_elsewhere: bool) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Final
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -36,7 +37,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse()
+            self._end_with(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"the head of a request has at most {MAX_HEAD_BYTES:,} bytes",
+            )
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -79,18 +83,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.close()
 
-    def _refuse(self) -> None:
-        body = orjson.dumps(_TOO_LARGE)
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refuses is answered like every other problem."""
+        self._end_with(HTTPStatus.BAD_REQUEST, "this is no request of HTTP/1.1")
+
+    def _end_with(self, status: HTTPStatus, detail: str) -> None:
+        body = orjson.dumps({"type": "about:blank", "title": status.phrase, "status": status, "detail": detail})
         self.transport.write(
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/problem+json\r\n"
-            b"connection: close\r\ncontent-length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+            + body
         )
         self.transport.close()
-
-
-_TOO_LARGE: Final[dict[str, Any]] = {
-    "type": "about:blank",
-    "title": "Request Header Fields Too Large",
-    "status": 431,
-    "detail": f"the head of a request has at most {MAX_HEAD_BYTES:,} bytes",
-}
