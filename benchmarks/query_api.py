@@ -144,7 +144,7 @@ class Bench:
                 if name not in known:
                     self._console.print(f"filling the catalog {name} ...", highlight=False)
                     self._fill_one(process, name, weights)
-                self._wait_for_graph(process, f"{name}--1")
+                self._wait_for_graph(process, process.ledger.generation(name, 1).collection)
 
     def _fill_one(self, process: Process, name: str, weights: Weights) -> None:
         bundle = load_bundle(weights.bundle)
