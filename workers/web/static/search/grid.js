@@ -29,7 +29,7 @@ function tileOf(entry, state, on, markable, eager) {
   const name = nameOf(entry);
   return el(
     "li",
-    { class: `tile${entry.is_match === false ? " weak" : ""}`, data: { key: entry.key } },
+    { class: "tile", data: { key: entry.key } },
     el(
       "button",
       { class: "tile-open", type: "button", "aria-haspopup": "dialog", on: { click: () => on.open(entry) } },
@@ -88,7 +88,7 @@ function likeness(entry) {
     { class: "tile-alike" },
     el("meter", { min: 0, max: 1, value: said.share, "aria-hidden": "true" }),
     el("span", {}, `${said.words} `, el("b", { text: said.figure })),
-    entry.is_match === false && entry.likeness !== null && el("span", { class: "tag warn", text: "below the match level" }),
+    entry.is_match && el("span", { class: "tag good", text: "match" }),
   );
 }
 
