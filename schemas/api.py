@@ -86,6 +86,8 @@ class SearchOptions(Model):
     """Compare with every image instead of using the approximate index."""
     with_vectors: bool = False
     """Answer the query's and the hits' vectors too."""
+    with_payloads: bool = False
+    """Answer all that stands beside each hit's vector."""
 
 
 class SearchRequest(SearchOptions):
@@ -152,6 +154,8 @@ class Hit(Model):
     thumbnail: Link | None
     """A JPEG of at most 480 pixels a side, through this server."""
     vector_base64: str | None = None
+    payload: dict[str, Any] | None = None
+    """All that stands beside its vector; only where it was asked for."""
 
 
 class FacetValue(Model):
@@ -278,6 +282,8 @@ class ItemPage(Model):
     """Indexed images in the index's own order."""
 
     items: list[Item]
+    total: int
+    """Images that pass the filter."""
     next_cursor: str | None
 
 
@@ -398,6 +404,14 @@ class LeftPage(Model):
     next_cursor: str | None
 
 
+class Submitted(Model):
+    """The jobs of a request; more than one where it concerns two generations, or very many images."""
+
+    jobs: list[JobInfo]
+    images: int | None
+    """Of an update: how many images it concerns."""
+
+
 class WorkerInfo(Model):
     """A process that works on jobs, by its own word."""
 
@@ -445,3 +459,5 @@ class Problem(BaseModel):
     request_id: str | None = None
     reason: str | None = None
     """Of a picture that cannot be used: one of `schemas.outcomes.Reason`."""
+    job: str | None = None
+    """Of a conflict: the job that is in the way."""

@@ -188,23 +188,8 @@ class Process:
         return ",".join(p + at if p.startswith(("s3://", "s3a://")) and "?" not in p else p for p in prefixes)
 
     def read_picture(self, path: Path) -> bytes:
-        """The bytes of a picture on this machine, bounded like every other image.
-
-        Raises:
-            ItemError: no such file, not readable, or larger than the limit.
-        """
-        try:
-            with path.open("rb") as file:
-                data = file.read(self.limits.max_bytes + 1)
-        except FileNotFoundError as error:
-            raise ItemError(Reason.VANISHED, f"there is no file {path}") from error
-        except IsADirectoryError as error:
-            raise ItemError(Reason.NOT_AN_IMAGE, f"{path} is a folder; name a picture") from error
-        except OSError as error:
-            raise ItemError(Reason.ACCESS_DENIED, f"{path} cannot be read: {error.strerror}") from error
-        if len(data) > self.limits.max_bytes:
-            raise ItemError(Reason.TOO_LARGE, f"{path} is larger than {self.limits.max_bytes:,} bytes")
-        return data
+        """The bytes of a picture on this machine, bounded like every other image. Raises as the function."""
+        return read_picture(path, self.limits)
 
     @property
     def store_options(self) -> StoreOptions:
@@ -416,6 +401,26 @@ class Process:
             return OfferedModel(card=bundle.card, keep=lambda: self.keep_bundle(bundle))
 
         return Desk(ledger=self.ledger, index=self.index, open_store=self.store, open_model=open_model, start=start)
+
+
+def read_picture(path: Path, limits: DecodeLimits) -> bytes:
+    """The bytes of a picture on this machine, bounded like every other image.
+
+    Raises:
+        ItemError: no such file, not readable, or larger than the limit.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.max_bytes + 1)
+    except FileNotFoundError as error:
+        raise ItemError(Reason.VANISHED, f"there is no file {path}") from error
+    except IsADirectoryError as error:
+        raise ItemError(Reason.NOT_AN_IMAGE, f"{path} is a folder; name a picture") from error
+    except OSError as error:
+        raise ItemError(Reason.ACCESS_DENIED, f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > limits.max_bytes:
+        raise ItemError(Reason.TOO_LARGE, f"{path} is larger than {limits.max_bytes:,} bytes")
+    return data
 
 
 def open_process() -> Process:

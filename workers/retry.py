@@ -19,7 +19,8 @@ LONGEST_WAIT_S = 8.0
 _exponential = wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)
 
 
-def _wait(state: RetryCallState) -> float:
+def wait_s(state: RetryCallState) -> float:
+    """How long to wait before the next try: as long as the dependency asks for, at least the back-off."""
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after_s if isinstance(error, TransientError) else None
     return max(asked or 0.0, _exponential(state))
@@ -34,7 +35,7 @@ def with_retries(call: Callable[[], T], *, give_up_after_s: float, stop: threadi
 
     retrying = Retrying(
         retry=retry_if_exception_type(TransientError),
-        wait=_wait,
+        wait=wait_s,
         stop=lambda state: waiter.is_set() or stop_after_delay(give_up_after_s)(state),
         sleep=sleep,
         reraise=True,

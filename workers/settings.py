@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     index_replicas: int = Field(default=1, ge=1, le=32)
     index_write_consistency: int | None = Field(default=None, ge=1, le=32)
     """Replicas that must have applied a write; default: most of them."""
+    api_url: str | None = None
+    """A catalog server, as `https://catalog.example`: client and commands ask it instead of this machine."""
+    api_key: SecretStr | None = None
+    """The key to show it."""
     sources: str | None = None
     """Comma-separated URL prefixes that catalogs may be filled from, as `s3://catalog-images/,file:///data/`; default:
     any."""

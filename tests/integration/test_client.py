@@ -50,8 +50,8 @@ def catalog(place: Path) -> Iterator[Catalog]:
 
 
 def payload(catalog: Catalog, key: str) -> dict[str, object]:
-    generation = catalog._process.ledger.generations("shop")[0]
-    (point,) = catalog._process.index.retrieve(generation.collection, [point_id("shop", key)])
+    generation = catalog._there.here("a test").ledger.generations("shop")[0]
+    (point,) = catalog._there.here("a test").index.retrieve(generation.collection, [point_id("shop", key)])
     return point.payload.to_json()
 
 
@@ -107,10 +107,10 @@ def test_fields_are_updated_without_embedding_and_a_sync_does_not_undo_it(catalo
 def test_an_update_that_cannot_be_meant_is_refused_in_a_line(
     catalog: Catalog, fields: dict[str, object], target: dict[str, list[str]], said: str
 ) -> None:
-    before = len(catalog._process.ledger.jobs(limit=1000))
+    before = len(catalog._there.here("a test").ledger.jobs(limit=1000))
     with pytest.raises(ContractError, match=said):
         catalog.update(fields, **target)  # type: ignore[arg-type]
-    assert len(catalog._process.ledger.jobs(limit=1000)) == before
+    assert len(catalog._there.here("a test").ledger.jobs(limit=1000)) == before
 
 
 def test_a_catalog_that_is_not_there_is_named(place: Path) -> None:
@@ -144,9 +144,9 @@ class Sent(Celery):
 def submitted(catalog: Catalog, message: object, *, message_id: str) -> tuple[list[str], list[Job]]:
     app = Sent()
     tasks = Tasks(app, lambda: None, outage_attempts=None)  # type: ignore[arg-type, return-value]
-    before = {job.id for job in catalog._process.ledger.jobs(limit=1000)}
-    tasks.submit(catalog._process, message, message_id=message_id)  # type: ignore[arg-type]
-    made = [job for job in catalog._process.ledger.jobs(limit=1000) if job.id not in before]
+    before = {job.id for job in catalog._there.here("a test").ledger.jobs(limit=1000)}
+    tasks.submit(catalog._there.here("a test"), message, message_id=message_id)  # type: ignore[arg-type]
+    made = [job for job in catalog._there.here("a test").ledger.jobs(limit=1000) if job.id not in before]
     return [name for name, _ in app.sent], made
 
 
@@ -178,7 +178,7 @@ def test_a_message_makes_one_job_however_often_it_is_delivered(catalog: Catalog)
 )
 def test_a_message_that_cannot_be_meant_makes_nothing(catalog: Catalog, message: object) -> None:
     assert submitted(catalog, message, message_id="bad") == ([], [])
-    assert [known.name for known in catalog._process.ledger.catalogs()] == ["shop"]
+    assert [known.name for known in catalog._there.here("a test").ledger.catalogs()] == ["shop"]
 
 
 def test_a_message_names_no_source_where_none_is_allowed(place: Path) -> None:

@@ -26,6 +26,7 @@ from workers.cli import (
     search,
     serve,
 )
+from workers.cli.here import all_here_only, here_only
 from workers.errors import CatalogError
 from workers.readable import readable
 
@@ -39,21 +40,26 @@ app = typer.Typer(
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(ingest.ingest, ingest.reindex, ingest.retry, ingest.confirm),
-    *(events.watch, events.look, events.update),
-    *(search.search, search.classify, evaluate.evaluate),
-    *(catalogs.list_catalogs, catalogs.browse, catalogs.drop, catalogs.quarantine),
+    *(events.look, events.update),
+    *(search.search, search.classify),
+    *(catalogs.list_catalogs, catalogs.browse, catalogs.quarantine),
     *(jobs.status, jobs.jobs, jobs.report, jobs.cancel),
     *(control.pause, control.resume, control.workers),
+)
+"""Those that work the same here and through a server."""
+HERE_COMMANDS: tuple[Callable[..., None], ...] = (
     *(serve.serve, cluster.up, cluster.down, processes.worker, processes.beat),
-    *(machine.doctor, machine.upgrade, machine.sample),
+    *(machine.doctor, machine.upgrade, machine.sample, events.watch, catalogs.drop, evaluate.evaluate),
 )
 for command in COMMANDS:
     app.command(command.__name__.removesuffix("_catalogs"))(command)
+for command in HERE_COMMANDS:
+    app.command(command.__name__)(here_only(command))
 app.command("priority", context_settings={"ignore_unknown_options": True})(control.priority)  # -5 is a number
-app.add_typer(model.app, name="model")
-app.add_typer(schedules.app, name="schedule")
-app.add_typer(events.app, name="events")
-app.add_typer(keys.app, name="keys")
+app.add_typer(all_here_only(model.app), name="model")
+app.add_typer(all_here_only(schedules.app), name="schedule")
+app.add_typer(all_here_only(events.app), name="events")
+app.add_typer(all_here_only(keys.app), name="keys")
 
 
 def main() -> None:

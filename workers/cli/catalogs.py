@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,50 +15,27 @@ if TYPE_CHECKING:
 
 def list_catalogs(json: Json = False) -> None:
     """All catalogs with their size, source and model."""
-    from workers.bootstrap import open_process
-    from workers.cli.checks import missing_cure
     from workers.cli.output import Output
-    from workers.errors import NotFoundError
+    from workers.deployment.opening import open_deployment
 
     output = Output(json=json)
-    with open_process() as process:
-        rows = []
-        for catalog in process.ledger.catalogs():
-            active = catalog.active_generation
-            generation = process.ledger.generation(catalog.name, active) if active is not None else None
-            points: int | None = 0
-            problem = None
-            if generation is not None:
-                try:
-                    points = process.index.count(generation.collection)
-                except NotFoundError:
-                    points, problem = None, f"index missing; cure: {missing_cure(catalog.name)}"
-            last = next(iter(process.ledger.jobs(catalog=catalog.name, limit=1)), None)
-            rows.append(
-                {
-                    "catalog": catalog.name,
-                    "images": points,
-                    "problem": problem,
-                    "source": catalog.source_url,
-                    "collection": generation.collection if generation is not None else None,
-                    "model": generation.model_digest if generation is not None else None,
-                    "last_job": last.id if last is not None else None,
-                    "last_state": last.state.value if last is not None else None,
-                    "last_finished_at": last.finished_at.isoformat() if last is not None and last.finished_at else None,
-                }
-            )
+    with open_deployment() as there:
+        found = there.catalogs()
     if json:
-        for row in rows:
-            output.emit(row)
-    elif not rows:
+        for one in found:
+            output.emit(asdict(one))
+        return
+    if not found:
         output.say("no catalogs yet; make one with: catalog ingest /path/to/images")
-    else:
-        columns = ("catalog", "images", "source", "model", "last_state")
-        table = [[str(row[c])[:12] if c == "model" and row[c] else row[c] for c in columns] for row in rows]
-        output.table(["catalog", "#images", "source", "model", "last job"], table)
-        for row in rows:
-            if row["problem"]:  # below the table, where no narrow column folds the command
-                output.say(f"{row['catalog']}: {row['problem']}", style="red")
+        return
+    rows = [
+        (one.catalog, one.images, one.source, one.model[:12] if one.model is not None else None, one.last_state)
+        for one in found
+    ]
+    output.table(["catalog", "#images", "source", "model", "last job"], rows)
+    for one in found:
+        if one.problem:  # below the table, where no narrow column folds the command
+            output.say(f"{one.catalog}: {one.problem}", style="red")
 
 
 def browse(
@@ -67,25 +45,20 @@ def browse(
     json: Json = False,
 ) -> None:
     """Searchable images of a catalog with what is known of them, in no particular order."""
-    from schemas.query import AnyOf, Filter
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
     from workers.cli.search import read_categories
-    from workers.query.search import active_generation
+    from workers.deployment.opening import open_deployment
 
     output = Output(json=json)
-    where = Filter(conditions=(AnyOf(field="category", values=read_categories(category)),)) if category else None
-    with open_process() as process:
-        generation = active_generation(name, process.ledger)
-        points = process.index.scroll(generation.collection, where=where, limit=limit)
-        total = process.index.count(generation.collection, where)
+    with open_deployment() as there:
+        found = there.browse(name, categories=read_categories(category or ()), limit=limit)
     if json:
-        for point in points:
-            output.emit(point.payload.to_json())
+        for payload in found.payloads:
+            output.emit(payload.to_json())
         return
-    rows = [(p.payload.category, p.payload.product_id, p.payload.brand, p.payload.price, p.payload.key) for p in points]
+    rows = [(p.category, p.product_id, p.brand, p.price, p.key) for p in found.payloads]
     output.table(["category", "product", "brand", "#price", "image"], rows)
-    output.say(f"{len(rows):,} of {total:,} images", style="dim")
+    output.say(f"{len(rows):,} of {found.total:,} images", style="dim")
 
 
 def drop(
@@ -120,28 +93,18 @@ def quarantine(
     json: Json = False,
 ) -> None:
     """Images of a catalog that are not searchable, each with the reason and what to do."""
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
+    from workers.deployment.opening import open_deployment
+    from workers.job_json import left_json
 
     output = Output(json=json)
     if reason is not None:
         read_reason(reason)
-    with open_process() as process:
-        process.ledger.catalog(name)
-        rows = process.ledger.quarantine(name, limit=limit, reason=reason)
+    with open_deployment() as there:
+        rows = there.quarantine(name, limit=limit, reason=reason)
     if json:
         for row in rows:
-            output.emit(
-                {
-                    "key": row.key,
-                    "outcome": row.kind.value,
-                    "reason": row.reason.value,
-                    "detail": row.detail,
-                    "advice": row.reason.advice,
-                    "attempts": row.attempts,
-                    "at": row.at.isoformat(),
-                }
-            )
+            output.emit(left_json(row))
         return
     if not rows:
         output.say(f"nothing of {name} is in quarantine")

@@ -13,6 +13,7 @@ import numpy as np
 
 from workers.bootstrap import Process, open_process
 from workers.cli.output import size
+from workers.deployment.local import missing_cure
 from workers.errors import CatalogError
 
 LOW_DISK_BYTES = 1024**3
@@ -99,11 +100,6 @@ def _index(process: Process) -> tuple[bool, str]:
     points = sum(info.points for info in process.index.collections())
     found = "; ".join(wrong) or f"{points:,} points in {len(process.index.collections())} collections"
     return not wrong, f"{place}: {found}"
-
-
-def missing_cure(catalog: str) -> str:
-    """The command that makes a catalog's index anew from its source."""
-    return f"catalog reindex --name {catalog}"
 
 
 _CHECKS: dict[str, Callable[[Process], tuple[bool, str]]] = {

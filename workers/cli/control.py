@@ -19,37 +19,24 @@ def pause(
     json: Json = False,
 ) -> None:
     """Let a job rest: the images in hand are finished, no batch is handed out until it is resumed."""
-    from schemas.records import JobState
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
-    from workers.errors import ContractError
+    from workers.deployment.opening import open_deployment
 
     output = Output(json=json)
-    with open_process() as process:
-        found = process.ledger.job(job)
-        why = f"paused{f': {reason}' if reason else ' by hand'}; to go on: catalog resume {found.id[:8]}"
-        found = process.ledger.pause_job(found.id, error=why)
-    if found.state is not JobState.PAUSED:
-        raise ContractError(f"job {found.id[:8]} is {found.state.value}: there is nothing to pause")
+    with open_deployment() as there:
+        found = there.pause(job, reason=reason)
     _tell(output, found, f"job {found.id[:8]} is paused; to go on: catalog resume {found.id[:8]}")
 
 
 def resume(job: JobId, json: Json = False) -> None:
     """Let a paused job go on, or one whose command was interrupted."""
-    from schemas.records import JobState
-    from workers.bootstrap import open_process
     from workers.cli.ingest import bring_job_to_end
     from workers.cli.output import Output
-    from workers.errors import ContractError
+    from workers.deployment.opening import open_deployment
 
     output = Output(json=json)
-    with open_process() as process:
-        found = process.ledger.job(job)
-        if found.state is JobState.AWAITING_CONFIRMATION:
-            raise ContractError(f"job {found.id[:8]} waits for a confirmation: catalog confirm {found.id[:8]}")
-        if found.state.is_final:
-            raise ContractError(f"job {found.id[:8]} is {found.state.value}: there is nothing to resume")
-        bring_job_to_end(output, process, process.ledger.resume_job(found.id))
+    with open_deployment() as there:
+        bring_job_to_end(output, there, there.resume(job))
 
 
 def priority(
@@ -58,15 +45,12 @@ def priority(
     json: Json = False,
 ) -> None:
     """Let a job be served before or after others from now on."""
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
-    from workers.errors import ContractError
+    from workers.deployment.opening import open_deployment
 
     output = Output(json=json)
-    with open_process() as process:
-        found = process.ledger.set_priority(process.ledger.job(job).id, value)
-    if found.state.is_final:
-        raise ContractError(f"job {found.id[:8]} is {found.state.value}: its priority means nothing any more")
+    with open_deployment() as there:
+        found = there.prioritise(job, value)
     _tell(output, found, f"job {found.id[:8]} has priority {found.priority}")
 
 
@@ -81,33 +65,17 @@ def _tell(output: Output, job: Job, text: str) -> None:
 
 def workers(json: Json = False) -> None:
     """Workers that gave a sign of life within a day: what each does, and since when one is silent."""
-    from workers.bootstrap import open_process
     from workers.cli.output import Output, duration
+    from workers.deployment.opening import open_deployment
     from workers.heartbeat import SILENT_AFTER_S
+    from workers.job_json import worker_json
 
     output = Output(json=json)
-    with open_process() as process:
-        found = process.ledger.workers()
+    with open_deployment() as there:
+        found = there.workers()
     if json:
         for worker in found:
-            pulse = worker.pulse
-            output.emit(
-                {
-                    "worker": pulse.id,
-                    "kind": pulse.kind.value,
-                    "host": pulse.host,
-                    "pid": pulse.pid,
-                    "state": pulse.state.value if worker.silent_s <= SILENT_AFTER_S else "silent",
-                    "job": pulse.job_id,
-                    "batch": pulse.batch_id,
-                    "images_done": pulse.images_done,
-                    "queues": list(pulse.queues),
-                    "version": pulse.version,
-                    "started_at": worker.started_at.isoformat(),
-                    "beat_at": worker.beat_at.isoformat(),
-                    "silent_s": round(worker.silent_s, 1),
-                }
-            )
+            output.emit(worker_json(worker))
         return
     if not found:
         output.say("no workers; on one machine a command works by itself")

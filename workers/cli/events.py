@@ -108,10 +108,12 @@ def look(
 ) -> None:
     """Look at single images now: what is new or changed is indexed, what is gone is deleted."""
     from workers.cli.output import Output
-    from workers.client import Catalog
+    from workers.deployment.opening import open_deployment
 
-    with Catalog(name) as catalog:
-        _tell_jobs(Output(json=json), [catalog.wait(catalog.index_keys(keys))])
+    with open_deployment() as there:
+        job = there.follow(there.index_keys(name, keys).id, on_progress=lambda *_: None)
+        there.work_off()
+        _tell_jobs(Output(json=json), [job])
 
 
 def update(
@@ -129,25 +131,23 @@ def update(
 ) -> None:
     """Change price, stock and other product fields without embedding anything again."""
     from schemas.ids import new_id
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
-    from workers.dispatch import bring_to_end
+    from workers.deployment.opening import open_deployment
     from workers.errors import ContractError
-    from workers.indexing.update import submit_update, submit_updates
+    from workers.indexing.update import submit_updates
 
     if (file is None) == (not set_field) or (file is not None and (key or product)):
         raise ContractError("give either --set with --key or --product, or --file")
     output = Output(json=json)
-    with open_process() as process:
+    with open_deployment() as there:
         if file is not None:
-            updated = submit_updates(name, file, ledger=process.ledger, idempotency_key=new_id())
+            ledger = there.here("--file").ledger
+            updated = submit_updates(name, file, ledger=ledger, idempotency_key=new_id())
         else:
             fields = dict(_assignment(text) for text in set_field or ())
-            updated = submit_update(
-                name, fields, ledger=process.ledger, keys=key or (), products=product or (), idempotency_key=new_id()
-            )
+            updated = there.update(name, fields, keys=key or (), products=product or ())
         _tell_update(output, updated)
-        _tell_jobs(output, [bring_to_end(process, job.id, on_progress=lambda *_: None) for job in updated.jobs])
+        _tell_jobs(output, [there.follow(job.id, on_progress=lambda *_: None) for job in updated.jobs])
 
 
 def _first_sync(
@@ -161,6 +161,7 @@ def _first_sync(
 ) -> None:
     from schemas.records import JobOptions
     from workers.cli.ingest import bring_to_rest
+    from workers.deployment.local import LocalDeployment
     from workers.indexing.submit import submit_sync
 
     bundle = process.chosen_bundle()
@@ -173,7 +174,7 @@ def _first_sync(
         keep_bundle=lambda: process.keep_bundle(bundle),
         options=JobOptions(include=include, exclude=exclude),
     )
-    bring_to_rest(output, process, submitted.job)
+    bring_to_rest(output, LocalDeployment(process), submitted.job)
 
 
 def _assignment(text: str) -> tuple[str, str]:

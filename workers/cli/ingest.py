@@ -13,11 +13,11 @@ from workers.cli.options import DEFAULT_NAME, JobId, Json, Name, Priority
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schemas.records import Job, JobOptions, ManifestProblem
+    from schemas.records import Job, ManifestProblem
     from workers.bootstrap import Process
     from workers.cli.output import Output
+    from workers.deployment.port import Deployment, Wish
     from workers.indexing.submit import Submitted
-    from workers.ports import ObjectStore
 
 PREVIEW_KEYS = 50
 """Keys a dry run names for a person; --json names all."""
@@ -52,40 +52,27 @@ def ingest(
 ) -> None:
     """Bring a catalog in line with its source: index new and changed images, drop vanished ones."""
     from schemas.records import JobOptions
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
-    from workers.indexing.submit import submit_sync
+    from workers.deployment.opening import open_deployment
+    from workers.deployment.port import Wish
 
     output = Output(json=json)
-    options = JobOptions(include=tuple(include or ()), exclude=tuple(exclude or ()), allow_deletes=allow_deletes)
-    with open_process() as process:
-        store = process.open_source(source)
+    wish = Wish(
+        catalog=name,
+        source=source,
+        options=JobOptions(include=tuple(include or ()), exclude=tuple(exclude or ()), allow_deletes=allow_deletes),
+        manifest=manifest,
+        extra_fields=tuple(keep_field or ()),
+        model=model,
+        priority=priority,
+    )
+    with open_deployment() as there:
         if dry_run:
-            _preview(
-                output,
-                process,
-                name,
-                store=store,
-                options=options,
-                manifest=manifest,
-                extra_fields=tuple(keep_field or ()),
-            )
+            _preview(output, there.here("--dry-run"), wish)
             return
-        bundle = process.chosen_bundle(model)
-        submitted = submit_sync(
-            name,
-            store=store,
-            ledger=process.ledger,
-            index=process.index,
-            card=bundle.card,
-            keep_bundle=lambda: process.keep_bundle(bundle),
-            options=options,
-            manifest=manifest,
-            extra_fields=tuple(keep_field or ()),
-            priority=priority,
-        )
+        submitted = there.ingest(wish)
         _tell_submitted(output, submitted)
-        bring_job_to_end(output, process, submitted.job)
+        bring_job_to_end(output, there, submitted.job)
 
 
 def reindex(
@@ -95,23 +82,14 @@ def reindex(
     json: Json = False,
 ) -> None:
     """Index a catalog anew with another model; the old index answers until the new one is complete."""
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
-    from workers.indexing.submit import submit_reindex
+    from workers.deployment.opening import open_deployment
 
     output = Output(json=json)
-    with open_process() as process:
-        bundle = process.chosen_bundle(model)
-        submitted = submit_reindex(
-            name,
-            ledger=process.ledger,
-            index=process.index,
-            card=bundle.card,
-            keep_bundle=lambda: process.keep_bundle(bundle),
-            priority=priority,
-        )
+    with open_deployment() as there:
+        submitted = there.reindex(name, model=model, priority=priority)
         _tell_submitted(output, submitted)
-        bring_job_to_end(output, process, submitted.job)
+        bring_job_to_end(output, there, submitted.job)
 
 
 def retry(
@@ -127,35 +105,33 @@ def retry(
 ) -> None:
     """Try the quarantined and failed images of a catalog again: all of them, or those chosen."""
     from schemas.records import JobOptions
-    from workers.bootstrap import open_process
     from workers.cli.catalogs import read_reason
     from workers.cli.output import Output
-    from workers.indexing.submit import submit_retry
+    from workers.deployment.opening import open_deployment
 
     output = Output(json=json)
     options = JobOptions(reasons=tuple(read_reason(text) for text in reason or ()), failed_only=failed_only)
-    with open_process() as process:
-        submitted = submit_retry(name, ledger=process.ledger, options=options, priority=priority)
+    with open_deployment() as there:
+        submitted = there.retry(name, options, priority=priority)
         _tell_submitted(output, submitted)
-        bring_job_to_end(output, process, submitted.job)
+        bring_job_to_end(output, there, submitted.job)
 
 
 def confirm(job: JobId, json: Json = False) -> None:
     """Allow the deletes that a job waits for."""
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
+    from workers.deployment.opening import open_deployment
 
     output = Output(json=json)
-    with open_process() as process:
-        confirmed = process.ledger.confirm_deletes(process.ledger.job(job).id)
-        bring_job_to_end(output, process, confirmed)
+    with open_deployment() as there:
+        bring_job_to_end(output, there, there.confirm(job))
 
 
-def bring_job_to_end(output: Output, process: Process, job: Job) -> None:
+def bring_job_to_end(output: Output, there: Deployment, job: Job) -> None:
     """Let the job be worked on until it rests, show it, and end the command by what it came to."""
     from schemas.records import JobState
 
-    ended = bring_to_rest(output, process, job)
+    ended = bring_to_rest(output, there, job)
     if ended.state is JobState.AWAITING_CONFIRMATION:
         raise typer.Exit(AWAITING_CONFIRMATION)
     if ended.state is JobState.PAUSED:
@@ -164,18 +140,17 @@ def bring_job_to_end(output: Output, process: Process, job: Job) -> None:
         raise typer.Exit(1)
 
 
-def bring_to_rest(output: Output, process: Process, job: Job) -> Job:
+def bring_to_rest(output: Output, there: Deployment, job: Job) -> Job:
     """Have a job worked on, with its progress for a person, and show what it came to."""
     from workers.cli.report import JobProgress, show_job
-    from workers.dispatch import bring_to_end, is_distributed
 
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)  # a shutdown is no crash: it costs no image an attempt
     try:
         with JobProgress(output.err, quiet=output.json) as progress:
-            ended = bring_to_end(process, job.id, on_progress=progress.update)
+            ended = there.follow(job.id, on_progress=progress.update)
     except KeyboardInterrupt:
-        if is_distributed(process):
+        if there.works_elsewhere():
             short = job.id[:8]
             output.note(f"the workers go on; follow them with: catalog status {short}, stop: catalog cancel {short}")
         else:
@@ -209,16 +184,7 @@ def _tell_problems(output: Output, problems: Sequence[ManifestProblem], shown: i
         output.note(f"... and {len(problems) - shown:,} more manifest rows left out", style="yellow")
 
 
-def _preview(
-    output: Output,
-    process: Process,
-    name: str,
-    *,
-    store: ObjectStore,
-    options: JobOptions,
-    manifest: Path | None,
-    extra_fields: tuple[str, ...],
-) -> None:
+def _preview(output: Output, process: Process, wish: Wish) -> None:
     """Print what a run would do: an object a key under --json, then the sums."""
     from workers.indexing.plan import Entry, Finding
     from workers.indexing.preview import preview
@@ -233,13 +199,14 @@ def _preview(
         elif len(listed) < PREVIEW_KEYS:
             listed.append(entry)
 
+    name, options, store = wish.catalog, wish.options, process.open_source(wish.source)
     plan, problems = preview(
         name,
         store=store,
         ledger=process.ledger,
         options=options,
-        manifest=manifest,
-        extra_fields=extra_fields,
+        manifest=wish.manifest,
+        extra_fields=wish.extra_fields,
         on_key=on_key,
     )
     _tell_problems(output, problems)

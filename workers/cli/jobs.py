@@ -12,7 +12,7 @@ from workers.cli.options import JobId, Json
 if TYPE_CHECKING:
     from schemas.records import Job
     from workers.cli.output import Output
-    from workers.ports import Ledger
+    from workers.deployment.port import Deployment
 
 WATCH_S = 2.0
 """How often `--watch` looks: the rate it shows is over a minute."""
@@ -28,30 +28,29 @@ def status(
     json: Json = False,
 ) -> None:
     """Where a job stands: counts, rate, remaining time, stages, what was left out and why."""
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
+    from workers.deployment.opening import open_deployment
 
     output = Output(json=json)
-    with open_process() as process:
-        ledger = process.ledger
-        found = _found(ledger, job, name)
+    with open_deployment() as there:
+        found = _found(there, job, name)
         if watch:
-            found = _watch(output, ledger, found)
-        _show(output, ledger, found)
+            found = _watch(output, there, found)
+        _show(output, there, found)
 
 
-def _found(ledger: Ledger, job: str | None, name: str | None) -> Job:
+def _found(there: Deployment, job: str | None, name: str | None) -> Job:
     from workers.errors import NotFoundError
 
     if job is not None:
-        return ledger.job(job)
-    newest = ledger.jobs(catalog=name, limit=1)
+        return there.job(job)
+    newest = there.jobs(catalog=name, limit=1)
     if not newest:
         raise NotFoundError("there is no job yet; make one with: catalog ingest /path/to/images")
     return newest[0]
 
 
-def _watch(output: Output, ledger: Ledger, job: Job) -> Job:
+def _watch(output: Output, there: Deployment, job: Job) -> Job:
     """Show where the job stands again and again; answers it at rest."""
     import time
 
@@ -60,36 +59,36 @@ def _watch(output: Output, ledger: Ledger, job: Job) -> Job:
     from workers.job_json import activity_json, job_json
 
     while job.state is JobState.RUNNING:
-        activity = ledger.activity(job.id)
+        activity = there.activity(job.id)
         if output.json:
             output.emit(job_json(job) | activity_json(activity))
         else:
             output.say(f"{time.strftime('%H:%M:%S')}  {activity_line(job, activity)}")
         time.sleep(WATCH_S)
-        job = ledger.job(job.id)
+        job = there.job(job.id)
     return job
 
 
-def _show(output: Output, ledger: Ledger, job: Job) -> None:
+def _show(output: Output, there: Deployment, job: Job) -> None:
     from workers.cli.report import activity_line, show_job
     from workers.job_json import activity_json, job_json
 
     if output.json:
-        output.emit(job_json(job) | activity_json(ledger.activity(job.id)))
+        output.emit(job_json(job) | activity_json(there.activity(job.id)))
         return
     show_job(output, job)
     if not job.state.is_final:
-        output.say(f"  now     {activity_line(job, ledger.activity(job.id))}")
-    _show_left_out(output, ledger, job)
+        output.say(f"  now     {activity_line(job, there.activity(job.id))}")
+    _show_left_out(output, there, job)
 
 
-def _show_left_out(output: Output, ledger: Ledger, job: Job) -> None:
+def _show_left_out(output: Output, there: Deployment, job: Job) -> None:
     if job.reasons:
         output.say("")
         output.say("left out by this job, by reason:")
         for one in job.reasons:
             output.say(f"  {one.count:>7,}  {one.reason.value} ({one.kind.value})")
-    for problem in ledger.manifest_problems(job.id, limit=10):
+    for problem in there.manifest_problems(job.id, limit=10):
         output.say(f"  manifest line {problem.line}: {problem.problem}")
 
 
@@ -101,30 +100,30 @@ def report(
     json: Json = False,
 ) -> None:
     """The kept report of a job, whether it runs or ended long ago: figures, stages, what was left out and why."""
-    from workers.bootstrap import open_process
     from workers.cli.export import write_failures
     from workers.cli.output import Output
     from workers.cli.report import show_job
+    from workers.deployment.opening import open_deployment
     from workers.job_json import details_json, job_json
 
     output = Output(json=json)
-    with open_process() as process:
-        found = process.ledger.job(job)
-        written = None if failures is None else write_failures(process.ledger, found.id, failures)
+    with open_deployment() as there:
+        found = there.job(job)
+        written = None if failures is None else write_failures(there, found.id, failures)
         if json:
             exported = {} if failures is None else {"failures": str(failures), "failures_written": written}
             output.emit(job_json(found) | details_json(found) | exported)
             return
         show_job(output, found)
-        _show_left_out(output, process.ledger, found)
+        _show_left_out(output, there, found)
         if written is not None:
             output.say(f"wrote {written:,} images to {failures}")
         else:
-            _show_failures(output, process.ledger, found)
+            _show_failures(output, there, found)
 
 
-def _show_failures(output: Output, ledger: Ledger, job: Job) -> None:
-    rows = ledger.failures(job.id, limit=SHOWN_FAILURES)
+def _show_failures(output: Output, there: Deployment, job: Job) -> None:
+    rows = there.failures(job.id, limit=SHOWN_FAILURES)
     if not rows:
         return
     output.say("")
@@ -140,13 +139,13 @@ def jobs(
     json: Json = False,
 ) -> None:
     """Jobs, newest first."""
-    from workers.bootstrap import open_process
     from workers.cli.output import Output, duration
+    from workers.deployment.opening import open_deployment
     from workers.job_json import elapsed_s, job_json
 
     output = Output(json=json)
-    with open_process() as process:
-        found = process.ledger.jobs(catalog=name, limit=limit)
+    with open_deployment() as there:
+        found = there.jobs(catalog=name, limit=limit)
     if json:
         for job in found:
             output.emit(job_json(job))
@@ -175,14 +174,13 @@ def jobs(
 
 def cancel(job: JobId, json: Json = False) -> None:
     """Stop a job: the images in hand are finished, the rest is left. What is indexed stays."""
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
-    from workers.dispatch import cancel as stop
+    from workers.deployment.opening import open_deployment
     from workers.job_json import job_json
 
     output = Output(json=json)
-    with open_process() as process:
-        found = stop(process, process.ledger.job(job).id)
+    with open_deployment() as there:
+        found = there.cancel(job)
     if json:
         output.emit(job_json(found))
     elif found.state.is_final:

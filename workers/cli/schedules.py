@@ -134,6 +134,7 @@ def run(name: ScheduleName, json: Json = False) -> None:
     from workers.bootstrap import open_process
     from workers.cli.ingest import bring_job_to_end
     from workers.cli.output import Output
+    from workers.deployment.local import LocalDeployment
     from workers.errors import ContractError
     from workers.indexing.schedules import run_now
 
@@ -142,7 +143,7 @@ def run(name: ScheduleName, json: Json = False) -> None:
         fire = run_now(process.desk(lambda _: None), name, now=datetime.now(UTC))  # set going below
         if fire.state is not FireState.STARTED or fire.job_id is None:
             raise ContractError(f"{name} {fire.state.value}: {fire.detail}")
-        bring_job_to_end(output, process, process.ledger.job(fire.job_id))
+        bring_job_to_end(output, LocalDeployment(process), process.ledger.job(fire.job_id))
 
 
 @app.command()
@@ -178,11 +179,12 @@ def tick(json: Json = False) -> None:
 def _work_off(output: Output, process: Process, jobs: Sequence[Job]) -> int:
     """Bring one job after the other to its end; the worst exit status any of them would be reported with."""
     from workers.cli.ingest import bring_job_to_end
+    from workers.deployment.local import LocalDeployment
 
     worst = 0
     for job in jobs:
         try:
-            bring_job_to_end(output, process, job)
+            bring_job_to_end(output, LocalDeployment(process), job)
         except typer.Exit as ended:
             if ended.exit_code > 128:  # interrupted: so is the rest
                 raise

@@ -89,20 +89,19 @@ def search(
     json: Json = False,
 ) -> None:
     """Find the images of a catalog that look most like a picture, or like images it already holds."""
-    from workers.bootstrap import open_process
     from workers.cli.answers import show_answer
     from workers.cli.output import Output
+    from workers.deployment.opening import open_deployment
     from workers.errors import ContractError
-    from workers.query.search import Query
-    from workers.query.search import search as find
+    from workers.query.question import Query
 
     if sum((image is not None, bool(key), product is not None)) != 1:
         raise ContractError("give either a picture, --key or --product, as in: catalog search photo.jpg")
     output = Output(json=json)
     threshold, match_only = read_min_score(min_score)
-    with open_process() as process:
+    with open_deployment() as there:
         query = Query(
-            image=None if image is None else process.read_picture(image),
+            image=None if image is None else there.read_picture(image),
             crop=None if crop is None else read_crop(crop),
             product=product,
             likes=tuple(key or ()),
@@ -129,17 +128,10 @@ def search(
             exclude_own_product=exclude_own_product,
             exact=exact,
         )
-        answer = find(
-            name,
-            query,
-            ledger=process.ledger,
-            index=process.index,
-            embedder_for=process.query_embedder,
-            limits=process.limits,
-            resolver=process.resolver,
-        )
+        process = there.here("--board") if board is not None else None
+        answer = there.search(name, query)
         show_answer(output, answer)
-        if board is not None:
+        if board is not None and process is not None:
             _draw(output, process, name, query, answer, board)
 
 
@@ -149,16 +141,14 @@ def classify(
     json: Json = False,
 ) -> None:
     """Say what the model sees in pictures: category with confidence, attributes, box. A bad one does not stop the rest."""
-    from workers.bootstrap import open_process
     from workers.cli.output import Output
+    from workers.deployment.opening import open_deployment
     from workers.errors import ItemError
-    from workers.query.classify import classify as look
 
     output = Output(json=json)
     failed = 0
-    with open_process() as process:
-        embedder = process.open_embedder(process.chosen_bundle(model))
-        for path, seen in look(images, embedder=embedder, limits=process.limits, read=process.read_picture):
+    with open_deployment() as there:
+        for path, seen in there.classify(images, model=model):
             if isinstance(seen, ItemError):
                 failed += 1
                 if json:

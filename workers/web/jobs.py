@@ -8,14 +8,15 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
-from schemas.api import JobInfo, JobList, PauseRequest, PriorityRequest, WorkerList
+from schemas.api import JobInfo, JobList, PauseRequest, PriorityRequest, Submitted, WorkerList
 from schemas.ids import new_id
-from schemas.messages import JobRequest
+from schemas.messages import JobRequest, UpdateRequest
 from schemas.records import Job, JobState
 from workers import dispatch, steering
 from workers.bootstrap import Process
 from workers.errors import ContractError, NotFoundError
 from workers.job_json import activity_json, details_json, job_json, problems_json, worker_json
+from workers.ports.inbox import MAX_JOB_KEYS
 from workers.submission import submit
 from workers.web.answers import Json
 from workers.web.dependencies import LOCAL_ADMIN, Administrator, Caller, Ingester, Services, ServicesOf
@@ -55,7 +56,7 @@ def whole_json(process: Process, job: Job) -> dict[str, Any]:
     return list_json(job) | activity_json(process.ledger.activity(job.id)) | {"problems": problems_json(problems)}
 
 
-@router.post("/jobs", status_code=202, response_model=JobList)
+@router.post("/jobs", status_code=202, response_model=Submitted)
 async def submit_job(
     request: JobRequest,
     services: ServicesOf,
@@ -68,19 +69,23 @@ async def submit_job(
     the jobs it made before. An update of more than 5,000 images, and a look at keys during a reindex, make several.
     """
     caller.check_catalog(request.catalog)
-    jobs = await services.run(_submit, services.process, caller, request, idempotency_key)
-    body = {"jobs": [list_json(job) for job in jobs]}
+    jobs, images = await services.run(_submit, services.process, caller, request, idempotency_key)
+    body = {"jobs": [list_json(job) for job in jobs], "images": images}
     return Json(body, status_code=202, headers={"Location": f"/v1/jobs/{jobs[0].id}"})
 
 
-def _submit(process: Process, caller: Caller, request: JobRequest, idempotency_key: str | None) -> Sequence[Job]:
+def _submit(
+    process: Process, caller: Caller, request: JobRequest, idempotency_key: str | None
+) -> tuple[Sequence[Job], int | None]:
     made = submit(
         process, request, idempotency_key=idempotency_key or new_id(), from_elsewhere=caller is not LOCAL_ADMIN
     )
     for job in made:
         if not job.state.is_final:
             dispatch.set_going(process, job)
-    return made
+    if not isinstance(request, UpdateRequest):
+        return made, None
+    return made, sum(len(process.ledger.job_keys(job.id, limit=MAX_JOB_KEYS)) for job in made)
 
 
 @router.get("/jobs", response_model=JobList)

@@ -42,8 +42,15 @@ HttpError = HTTPException
 """What a route raises to be answered with a status of its own."""
 
 
-def problem(status: int, detail: str, *, reason: str | None = None, headers: dict[str, str] | None = None) -> Response:
-    """An answer that says what is wrong; `reason` is a picture's, for programs."""
+def problem(
+    status: int,
+    detail: str,
+    *,
+    reason: str | None = None,
+    job: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """An answer that says what is wrong; for programs, `reason` is a picture's, `job` the one that is in the way."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -54,6 +61,8 @@ def problem(status: int, detail: str, *, reason: str | None = None, headers: dic
         body["request_id"] = name
     if reason is not None:
         body["reason"] = reason
+    if job is not None:
+        body["job"] = job
     return Response(_json(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -79,7 +88,7 @@ def problem_of(error: CatalogError) -> Response:
         log.warning("a request has to be repeated", error=str(error))
         wait = error.retry_after_s or RETRY_AFTER_S
         return problem(status, masked(str(error)), headers={"Retry-After": str(max(1, round(wait)))})
-    return problem(status, masked(str(error)))
+    return problem(status, masked(str(error)), job=error.job_id if isinstance(error, JobConflictError) else None)
 
 
 async def _of_ours(request: Request, error: Exception) -> Response:
