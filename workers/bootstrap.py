@@ -170,6 +170,16 @@ class Process:
             store = self._open_allowed(source)
             return self._stores.setdefault(store.url, store)
 
+    def source_url(self, source: str) -> str:
+        """The one spelling of a source's URL; nothing is asked of the store, and none stays open.
+
+        Raises:
+            ContractError, ConfigurationError: it names no source.
+        """
+        store = open_store(source, self.store_options)
+        store.close()
+        return store.url
+
     def _open_allowed(self, source: str) -> ObjectStore:
         """Opening asks nothing of the store yet, and gives the one spelling of its URL that the check is about."""
         store = open_store(source, self.store_options)

@@ -120,7 +120,7 @@ def _source(process: Process, request: SyncRequest, *, from_elsewhere: bool) -> 
         if request.source is None:
             raise
         known = None
-    if request.source is None or request.source == known:
+    if request.source is None or (known is not None and process.source_url(request.source) == known):
         assert known is not None  # noqa: S101 - for the type checker
         return known
     if from_elsewhere and process.settings.sources is None:

@@ -104,14 +104,16 @@ def _browse(services: Services, name: str, text: str, limit: int, cursor: str | 
     resolved = services.process.resolver.resolve(name)
     conditions = tuple(conditions_of(_filter(text)))
     check_conditions(conditions, resolved.spec)
-    page = services.process.index.scroll(
+    index, where = services.process.index, Filter(conditions=conditions) if conditions else None
+    page = index.scroll(
         resolved.generation.collection,
-        where=Filter(conditions=conditions) if conditions else None,
+        where=where,
         after=_place(cursor),
         limit=limit,
     )
     return {
         "items": [item_json(row, point, services.links) for point in page],
+        "total": index.count(resolved.generation.collection, where),
         "next_cursor": page[-1].id if len(page) == limit else None,
     }
 

@@ -159,7 +159,7 @@ def _search(services: Services, asked: SearchRequest, picture: bytes | None) -> 
         limits=services.limits,
         resolver=process.resolver,
     )
-    return answer_json(row, answer, services.links, with_vectors=asked.with_vectors)
+    return answer_json(row, answer, services.links, with_vectors=asked.with_vectors, with_payloads=asked.with_payloads)
 
 
 def _classify(services: Services, asked: ClassifyRequest, picture: bytes | None) -> dict[str, Any]:

@@ -16,10 +16,13 @@ from workers.query.question import Answer
 from workers.web.links import Links
 
 
-def answer_json(row: Catalog, answer: Answer, links: Links, *, with_vectors: bool) -> dict[str, Any]:
+def answer_json(
+    row: Catalog, answer: Answer, links: Links, *, with_vectors: bool, with_payloads: bool = False
+) -> dict[str, Any]:
     """As `schemas.api.SearchAnswer`."""
     hits = [
         _hit(row, hit, likeness, answer.no_match_below, links, with_vectors=with_vectors)
+        | ({"payload": hit.payload.to_json()} if with_payloads else {})
         for hit, likeness in zip(answer.hits, answer.likeness, strict=True)
     ]
     facets = {

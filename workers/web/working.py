@@ -1,7 +1,7 @@
 """Working on jobs beside serving, on the embedded default: a child process does it, supervised from here.
 
 In the server's own process every image would compete with queries for the interpreter lock, and an image that ends its
-worker would end the server; ADR 21 has the figures.
+worker would end the server; ADR 25 says more.
 """
 
 from __future__ import annotations
