@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from schemas.query import Condition
     from workers.bootstrap import Process
     from workers.cli.output import Output
+    from workers.deployment.port import Deployment
     from workers.query.search import Answer, Query
 
 GROUP_FIELDS = {"product": "product_id"}
@@ -116,7 +117,7 @@ def search(
                 price=(price_min, price_max),
                 in_stock=in_stock,
             )
-            + (_filters(process, name, filter_) if filter_ else ()),
+            + (_filters(there, name, filter_) if filter_ else ()),
             limit=limit,
             offset=offset,
             cursor=cursor,
@@ -210,11 +211,10 @@ def read_crop(text: str) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
-def _filters(process: Process, name: str, texts: Sequence[str]) -> tuple[Condition, ...]:
+def _filters(there: Deployment, name: str, texts: Sequence[str]) -> tuple[Condition, ...]:
     from workers.cli.filters import read_filters
-    from workers.query.conditions import field_kinds
 
-    return read_filters(texts, field_kinds(process.resolver.resolve(name).spec), name)
+    return read_filters(texts, there.field_kinds(name), name)
 
 
 def _conditions(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from schemas.collection import FieldKind
 from schemas.ids import new_id
 from schemas.messages import JobRequest
 from schemas.payload import JsonValue
@@ -20,6 +21,7 @@ from workers.indexing.submit import Submitted, submit_reindex, submit_retry, sub
 from workers.indexing.update import Updated, submit_update
 from workers.pump import work_off
 from workers.query.classify import classify
+from workers.query.conditions import field_kinds
 from workers.query.question import Answer, Query
 from workers.query.search import active_generation, search
 from workers.submission import EVERYTHING, submit
@@ -101,6 +103,10 @@ class LocalDeployment:
             last_state=last.state if last is not None else None,
             last_finished_at=last.finished_at.isoformat() if last is not None and last.finished_at else None,
         )
+
+    def field_kinds(self, catalog: str) -> Mapping[str, FieldKind]:
+        """The fields of a catalog that can be filtered."""
+        return field_kinds(self._process.resolver.resolve(catalog).spec)
 
     def browse(self, catalog: str, *, categories: Sequence[str] = (), limit: int = 20) -> Browsed:
         """Searchable images, in no particular order."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from schemas.collection import FieldKind
 from schemas.messages import JobRequest
 from schemas.payload import JsonValue, Payload
 from schemas.records import Job, JobActivity, JobOptions, JobState, ManifestProblem, QuarantineRow, Worker
@@ -97,6 +98,10 @@ class Deployment(Protocol):
 
     def catalogs(self) -> Sequence[CatalogSummary]:
         """All catalogs, by name."""
+        ...
+
+    def field_kinds(self, catalog: str) -> Mapping[str, FieldKind]:
+        """The fields of a catalog that can be filtered."""
         ...
 
     def browse(self, catalog: str, *, categories: Sequence[str] = (), limit: int = 20) -> Browsed:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from schemas.api import MAX_LIMIT
+from schemas.collection import FieldKind
 from schemas.ids import collection_name
 from schemas.messages import JobRequest, ReindexRequest, RetryRequest, SyncRequest
 from schemas.payload import JsonValue, Payload
@@ -105,6 +106,11 @@ class RemoteDeployment:
             last_state=last.state if last is not None else None,
             last_finished_at=last.finished_at.isoformat() if last is not None and last.finished_at else None,
         )
+
+    def field_kinds(self, catalog: str) -> Mapping[str, FieldKind]:
+        """The fields of a catalog that can be filtered."""
+        found = self._ask(f"/v1/catalogs/{requests.segment(catalog)}")["fields"]
+        return {one["field"]: one["kind"] for one in found}
 
     def browse(self, catalog: str, *, categories: Sequence[str] = (), limit: int = 20) -> Browsed:
         """Searchable images, in no particular order."""
