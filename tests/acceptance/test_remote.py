@@ -60,7 +60,6 @@ def steady(ran: Ran) -> tuple[int, list[object]]:
         ["status", "--name", "shop"],
         ["jobs", "--name", "shop"],
         ["report", "JOB"],
-        ["quarantine", "--name", "shop"],
         ["quarantine", "--name", "shop", "--reason", "truncated", "--limit", "1"],
     ],
     ids=" ".join,
@@ -73,7 +72,7 @@ def test_a_command_says_the_same_through_a_server(sides: Sides, command: list[st
     here, there = sides.local.run(*command, "--json"), sides.remote.run(*command, "--json")
     assert here.code == 0, here.err
     assert steady(here) == steady(there)
-    if command[0] != "search":  # which ends with the milliseconds it took
+    if command[0] in ("status", "list"):  # what people see is made of the same values
         assert sides.local.run(*command).out == sides.remote.run(*command).out
 
 
@@ -98,13 +97,9 @@ def test_jobs_are_made_and_followed_through_a_server(sides: Sides, tmp_path: Pat
     [
         ["doctor"],
         ["keys", "list"],
-        ["model", "show"],
-        ["schedule", "list"],
         ["drop", "--name", "shop", "--yes"],
-        ["ingest", "/images", "--dry-run"],
         ["ingest", "/images", "--manifest", "products.csv"],
         ["update", "--file", "prices.csv"],
-        ["reindex", "--model", "/models/new"],
     ],
     ids=" ".join,
 )
