@@ -59,6 +59,8 @@ class Process:
         self.settings = settings
         self._closing = ExitStack()
         self._lock = threading.RLock()
+        self._engines_lock = threading.RLock()
+        """Loading a model takes a second or two, in which nobody else should wait for the ledger or the index."""
         self._ledger: Ledger | None = None
         self._index: VectorIndex | None = None
         self._stores: dict[str, ObjectStore] = {}
@@ -306,7 +308,7 @@ class Process:
         """The engine of a model for many callers with a picture each, loaded once: whoever comes while it works shares the
         next batch. A lone caller is answered as fast as by `query_embedder`.
         """
-        with self._lock:
+        with self._engines_lock:
             if digest not in self._serving:
                 bundle = self.bundle(digest)
                 engines = [
@@ -319,7 +321,7 @@ class Process:
 
     def query_batches(self) -> dict[int, int]:
         """How often the serving embedders of this process have run so many images at once."""
-        with self._lock:
+        with self._engines_lock:
             serving = list(self._serving.values())
         return dict(sum((embedder.ran() for embedder in serving), Counter[int]()))
 
@@ -328,7 +330,7 @@ class Process:
         return self._open_engine(bundle, replace(self._engine_options, batch_size=batch_size, streams=1))
 
     def _embedder(self, digest: str, *, single: bool) -> Embedder:
-        with self._lock:
+        with self._engines_lock:
             if (digest, single) not in self._embedders:
                 embedder = self.open_embedder(self.bundle(digest), single=single)
                 self._embedders[digest, single] = embedder

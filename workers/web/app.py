@@ -38,6 +38,7 @@ from workers.web.options import ServerOptions
 from workers.web.problem import answer_with_problems
 from workers.web.rates import Rates
 from workers.web.rows import CatalogRows
+from workers.web.warming import warm_up
 
 THREADS: Final = 16
 """Calls that may block at once: most of their time is the index's or the engine's."""
@@ -96,6 +97,7 @@ def make_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert isinstance(app, CatalogApp)  # noqa: S101 - the one below
+        app.services.threads.submit(warm_up, process)
         yield
         app.services.stopping.set()
         app.services.threads.shutdown(wait=True)
