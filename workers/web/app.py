@@ -27,6 +27,7 @@ from workers.web import (
     searching,
 )
 from workers.web.dependencies import Authenticate, Services, as_local_admin
+from workers.web.direct import Direct
 from workers.web.events import event_routes
 from workers.web.fetching import Fetcher, allowed_of
 from workers.web.links import Links
@@ -62,7 +63,9 @@ class CatalogApp(FastAPI):
         """FastAPI's own stack, wrapped."""
         options, settings = self.services.options, self.services.process.settings
         stack: ASGIApp = BodyBounds(
-            super().build_middleware_stack(),
+            Direct(
+                super().build_middleware_stack(), self, path=searching.SEARCH_PATH, endpoint=searching.search_directly
+            ),
             image_bytes=settings.max_image_bytes,
             budget_bytes=settings.inflight_bytes,
         )

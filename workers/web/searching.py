@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
 
+from schemas.access import Scope
 from schemas.api import (
     MAX_FACETS,
     MAX_LIMIT,
@@ -26,18 +27,20 @@ from workers.query.search import search as find
 from workers.web import examples
 from workers.web.answers import Json
 from workers.web.asking import check_start, query_of
-from workers.web.dependencies import Searcher, Services, ServicesOf
+from workers.web.dependencies import Searcher, Services, ServicesOf, require, services_of
 from workers.web.documented import problems
 from workers.web.looking import look
 from workers.web.reading import as_request_error, read_request
 from workers.web.telling import answer_json, seen_json
 
 router = APIRouter(tags=["search"])
+SEARCH_PATH: Final = "/v1/search"
+_searcher: Final = require(Scope.SEARCH)
 _PROBLEMS: Final = problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
 
 
 @router.post(
-    "/v1/search",
+    SEARCH_PATH,
     response_class=Json,
     responses={200: {"model": SearchAnswer, "description": "A page of hits."}, **_PROBLEMS},
     openapi_extra=examples.body(SearchRequest, part="query", shown=examples.SEARCHES),
@@ -51,6 +54,11 @@ async def search(request: Request, services: ServicesOf, caller: Searcher) -> Js
     caller.check_catalog(asked.catalog)
     check_start(asked, has_picture=picture is not None)
     return Json(await services.run(_search, services, asked, picture))
+
+
+async def search_directly(request: Request) -> Json:
+    """The same route without FastAPI around it; see `workers.web.direct`."""
+    return await search(request, services_of(request), await _searcher(request))
 
 
 @router.get(
