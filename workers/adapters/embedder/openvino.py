@@ -12,6 +12,7 @@ from schemas.model_card import EMBEDDING_OUTPUT, ModelCard
 from workers.adapters.bundle import Bundle
 from workers.adapters.embedder.lanes import Lanes, Outputs
 from workers.adapters.embedder.precision import CpuPrecision, choose_precision, cpu_instructions
+from workers.adapters.embedder.signal_stack import kept_signal_stack
 from workers.adapters.embedder.tensors import check_images, output_names, to_embeddings
 from workers.errors import ConfigurationError, ContractError
 from workers.ports import Embeddings
@@ -147,7 +148,8 @@ def _compile(
         graph = core.read_model(bundle.graph)
         _check_graph(graph, bundle)
         graph.reshape([batch_size, size, size, 3])
-        return core.compile_model(graph, "CPU", settings)
+        with kept_signal_stack():
+            return core.compile_model(graph, "CPU", settings)
     except RuntimeError as error:
         raise ContractError(f"{bundle.graph} cannot be run: {str(error).strip().splitlines()[-1]}") from error
 
