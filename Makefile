@@ -36,7 +36,7 @@ quickstart: setup
 
 test: dev
 	@bash deploy/test-browser.sh
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: dev
 	@$(BIN)/ruff format --check .

@@ -50,9 +50,10 @@ def test_the_circuit_breaker_stops_an_ingest_and_its_report_says_why(catalog: Ca
     job = ran.last["job"]
     assert (ran.code, ran.last["state"], ran.last["indexed"]) == (4, "paused", 10)
     assert ran.last["error"].startswith("paused: 30 of 40 images of a batch: empty; look at: catalog report")
-    assert ran.last["reasons"] == [{"outcome": "quarantined", "reason": "empty", "images": 30}]
+    advice = "The file has no bytes; upload it again."
+    assert ran.last["reasons"] == [{"outcome": "quarantined", "reason": "empty", "images": 30, "advice": advice}]
     shown = catalog.run("report", job)
-    assert "The file has no bytes; upload it again." in shown.out
+    assert advice in shown.out
     report = catalog.json("report", job, "--failures", tmp_path / "failures.csv")
     assert (report["failures_written"], report["options"]["include"], report["stages"] != []) == (30, [], True)
     with (tmp_path / "failures.csv").open(encoding="utf-8", newline="") as file:
