@@ -183,7 +183,7 @@ def test_the_guard_waits_for_confirm(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.json("list")["images"] == 50
 
 
-MANY = 2500
+MANY = 800
 """Some seconds of work: an interrupt on a busy machine still comes in the middle of it."""
 
 

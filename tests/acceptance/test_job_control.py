@@ -11,7 +11,7 @@ from tests.acceptance.conftest import write_pictures
 from tests.support.commands import Catalog, finished, wait_until
 from workers.adapters.ledger import open_ledger
 
-MANY = 1500
+MANY = 600
 """Some seconds of work: a pause on a busy machine still comes in the middle of it."""
 
 

@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.support.browser import Visit, chromium
 from tests.support.commands import Catalog
 from tests.support.served import command_served
+from tests.support.shop import BUNDLE, IMAGES, Shop, shop_served
 
-IMAGES = 36
 PASTE = """async ([name, body]) => {
   const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));
   const data = new DataTransfer();
@@ -33,19 +32,6 @@ SHIFTS = """() => new Promise((resolve) => new PerformanceObserver((list) => res
   .observe({ type: "layout-shift", buffered: true }) || setTimeout(() => resolve(0), 300))"""
 
 
-@dataclass(frozen=True)
-class Shop:
-    """A served catalog and its pictures."""
-
-    url: str
-    folder: Path
-    command: Catalog
-
-    @property
-    def photo(self) -> Path:
-        return sorted((self.folder / "images" / "dress").glob("*.jpg"))[0]
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as opened:
@@ -54,19 +40,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def served_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    root = tmp_path_factory.mktemp("page")
-    bundle = Path(__file__).parents[2] / "workers/models/default"
-    command = Catalog(home=root / "home", bundle=bundle, environment={})
-    folder = root / "shop"
-    command.json("sample", folder, "--images", str(IMAGES))
-    (folder / "images/cut.jpg").write_bytes(sorted((folder / "images/dress").glob("*.jpg"))[0].read_bytes()[:2000])
-    (folder / "images/empty.jpg").write_bytes(b"")
-    command.json("ingest", folder, "--manifest", folder / "manifest.csv", "--name", "shop")
-    try:
-        with command_served(command) as (url, _):
-            yield Shop(url=url, folder=folder, command=command)
-    finally:
-        command.end_owner()
+    with shop_served(tmp_path_factory.mktemp("page")) as shop:
+        yield shop
 
 
 @pytest.fixture
@@ -317,40 +292,6 @@ def test_a_slow_network_shows_where_things_will_be(visit: Visit) -> None:
     visit.page.unroute_all(behavior="ignoreErrors")
 
 
-def test_jobs_live_failures_by_reason_and_replay(visit: Visit) -> None:
-    page = visit.page
-    page.goto("/jobs")
-    expect(page.locator(".job-row").last).to_contain_text("Sync of shop")
-    page.locator(".job-row").last.click()
-    expect(page.locator(".reason")).to_have_count(2)
-    expect(page.locator("#left")).to_contain_text("The file has no bytes; upload it again.")
-    expect(page.locator("table")).to_contain_text("bottleneck")
-    page.get_by_role("button", name="Try again: Empty").click()
-    expect(page.locator("#job-heading")).to_have_text("Retry of shop")
-    expect(page.locator(".progress .tag")).to_have_text("done")
-    expect(page.locator(".reason")).to_have_count(1)
-    page.get_by_role("button", name="Start a sync").click()
-    page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.locator("#job-heading")).to_have_text("Sync of shop")
-    expect(page.locator(".progress .tag")).to_have_text("done")
-    page.go_back()
-    expect(page.locator("#job-heading")).to_have_text("Retry of shop")
-
-
-def test_a_new_catalog_is_started_stopped_and_asked_about(visit: Visit, served_shop: Shop) -> None:
-    page = visit.page
-    page.goto("/jobs")
-    page.get_by_role("button", name="Start a sync").click()
-    page.locator("#starter-catalog").select_option("")
-    page.locator("#starter-name").fill("second")
-    page.locator("#starter-source").fill(str(served_shop.folder / "images/dress"))
-    page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.locator("#job-heading")).to_have_text("Sync of second")
-    expect(page.locator(".progress .tag")).to_have_text("done")
-    page.goto("/?catalog=second")
-    expect(page.locator(".tile[data-key]").first).to_be_visible()
-
-
 PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
 
 
@@ -387,8 +328,7 @@ def check_axe(page: Page) -> None:
 
 
 def test_an_empty_server_says_how_to_begin_and_lets_in_by_key(browser: Browser, tmp_path: Path) -> None:
-    bundle = Path(__file__).parents[2] / "workers/models/default"
-    command = Catalog(home=tmp_path / "home", bundle=bundle, environment={})
+    command = Catalog(home=tmp_path / "home", bundle=BUNDLE, environment={})
     key = command.json("keys", "add", "tester", "--scope", "search", "--scope", "ingest")["key"]
     with command_served(command, "--require-key") as (url, _):
         visit = Visit(browser, url)

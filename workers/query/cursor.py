@@ -58,12 +58,12 @@ def read_cursor(text: str, *, collection: str, query: str, deepest: int) -> Plac
 
 def query_digest(parts: Mapping[str, object]) -> str:
     """A short digest of whatever decides an answer's order; bytes count by their content."""
-    digest = hashlib.sha256()
-    for name in sorted(parts):
-        value = parts[name]
-        body = value if isinstance(value, bytes) else repr(value).encode()
-        digest.update(f"{name}:{len(body)}:".encode())
-        digest.update(body)
+    ordered = sorted(parts.items())
+    words = [(name, len(value) if isinstance(value, bytes) else value) for name, value in ordered]
+    digest = hashlib.sha256(repr(words).encode())
+    for _, value in ordered:
+        if isinstance(value, bytes):
+            digest.update(value)
     return base64.urlsafe_b64encode(digest.digest()[:_DIGEST_BYTES]).decode()
 
 

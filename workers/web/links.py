@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from workers.bootstrap import Process
 from workers.errors import CatalogError
@@ -69,7 +69,7 @@ class Links:
 
     def _signed_here(self, kind: str, catalog: str, key: str, expires: int) -> str:
         signature = self._signature(kind, catalog, key, expires)
-        query = urlencode({"catalog": catalog, "expires": expires, "signature": signature})
+        query = f"catalog={quote(catalog, safe='')}&expires={expires}&signature={signature}"
         return f"/v1/items/{quote(key, safe='/')}/{kind}?{query}"
 
     def _signature(self, kind: str, catalog: str, key: str, expires: int) -> str:

@@ -43,7 +43,9 @@ def connect(home: Path, *, idle_s: float, start_timeout_s: float, call_timeout_s
                 return connection
             if child is None:
                 child = _spawn(home, folder, idle_s)
-            elif child.poll() is not None:
+            elif (ended := child.poll()) is not None and ended < 0:
+                child = _spawn(home, folder, idle_s)  # killed while it started; how often is bounded by the time
+            elif ended is not None:
                 raise TransientError(f"the index' owner ended at its start; its log: {log_tail(folder)}")
             time.sleep(_POLL_S)
     raise TransientError(f"the index' owner was not ready within {start_timeout_s:g} s; its log: {log_tail(folder)}")
