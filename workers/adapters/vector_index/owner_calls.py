@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from workers.adapters.vector_index.spec_json import spec_from_json
 from workers.errors import ContractError
 
 Answer = tuple[Any, bytes]
+_SEARCHING: Final = threading.Lock()
+"""Searches take turns. The engine holds the interpreter lock in its calls, so they would anyway; but whoever waits for that
+lock wakes up every millisecond to ask for it, and whoever waits here sleeps."""
 _Thunk = Callable[[], Answer]
 _Call = Callable[[EdgeIndex, dict[str, Any], bytes], _Thunk]
 
@@ -123,7 +127,12 @@ def _scroll(index: EdgeIndex, args: dict[str, Any], _: bytes) -> _Thunk:
 
 def _search(index: EdgeIndex, args: dict[str, Any], block: bytes) -> _Thunk:
     name, request = _text(args, "collection"), wire.search_from_wire(args["search"], block)
-    return lambda: wire.hits_to_wire(index.search(name, request))
+
+    def run() -> Answer:
+        with _SEARCHING:
+            return wire.hits_to_wire(index.search(name, request))
+
+    return run
 
 
 def _text(args: dict[str, Any], name: str) -> str:
