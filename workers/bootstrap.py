@@ -47,7 +47,7 @@ PARITY_IMAGES = 32
 """That a GPU engine is compared on with the bundle's graph before its first use. Drawing them takes a second; the lowest
 cosine of the default bundle is 0.997 over them and 0.994 over 341 photographs, so they stand for photographs well enough."""
 
-SERVING_BATCHES = (1, 4, 16)
+SERVING_BATCHES = (1, 2, 4, 8)
 """Images of the batches that concurrent queries share. The graph is compiled for each: a padded batch costs a full one."""
 
 

@@ -102,6 +102,26 @@ def test_who_comes_while_the_engine_works_shares_the_next_batch(threads: ThreadP
     assert len(last.result(10).vectors) == 1
 
 
+@pytest.mark.parametrize(
+    ("waiting", "batches"),
+    [(1, [1]), (2, [2]), (3, [3]), (4, [4]), (5, [4, 1]), (6, [6]), (7, [7]), (8, [8]), (9, [8, 1]), (11, [8, 3])],
+)
+def test_batches_are_filled_rather_than_padded(threads: ThreadPoolExecutor, waiting: int, batches: list[int]) -> None:
+    engines = [GatedEmbedder(batch_size=size) for size in (1, 2, 4, 8)]
+    embedder = BatchingEmbedder(engines)
+    first = threads.submit(embedder.embed, image(0))
+    assert engines[0].begun.acquire(timeout=10)
+    others = start(threads, embedder, list(range(1, waiting + 1)))
+    for engine in engines:
+        engine.gate.release(3)
+    for value, call in enumerate([first, *others]):
+        expected = ColourGridEmbedder().embed(image(value))
+        np.testing.assert_array_equal(call.result(10).vectors, expected.vectors)
+    ran = [(engine.batch_size, len(batch)) for engine in engines for batch in engine.batches]
+    assert sorted(images for _, images in ran) == sorted([1, *batches])
+    assert all(images >= 0.75 * size for size, images in ran)
+
+
 def test_an_image_that_breaks_the_engine_fails_alone(threads: ThreadPoolExecutor) -> None:
     engine = GatedEmbedder(batch_size=4)
     embedder = BatchingEmbedder([engine])

@@ -2,7 +2,7 @@
 
 Nobody waits for company. A caller that finds an engine idle runs at once with what is queued; one that finds all of them
 busy queues up, and whoever ends a batch hands the engine to the oldest in the queue, which takes along as many others as
-fit. So batches grow with the load by themselves, and a wait is bounded by the batches ahead. No thread of its own: the
+fill a batch. So batches grow with the load by themselves, and a wait is bounded by the batches ahead. No thread of its own: the
 batch runs on one of its callers' threads, which saves the lone caller two changes of thread.
 """
 
@@ -12,6 +12,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ from schemas.model_card import ModelCard
 from workers.errors import ConfigurationError, ContractError
 from workers.ports import Embedder, Embeddings
 
+FILLED: Final = 0.75
+"""Least share of a batch that has to be filled before the next larger engine is taken: a padded batch costs as much as a
+full one, while small full ones cost little more than large ones. On two cores (ResNet-18, int8) an image took 10 ms of CPU
+time in batches of 1, 8.6 in 2, 7.4 in 4, 7.0 in 8 and in 16."""
 _CLOSED = "the embedder was closed; open a new one"
 
 
@@ -149,13 +154,25 @@ class BatchingEmbedder:
             if not self._waiting:
                 self._idle += 1
                 return
-            leader = self._waiting.popleft()
-            batch, room = [leader], self.batch_size - len(leader.images)
-            while self._waiting and len(self._waiting[0].images) <= room:
-                batch.append(self._waiting.popleft())
-                room -= len(batch[-1].images)
+            batch = [self._waiting.popleft() for _ in range(self._fitting())]
+            leader = batch[0]
             leader.batch = batch
         leader.woken.set()
+
+    def _fitting(self) -> int:
+        """How many of the waiting calls, the oldest first, make the next batch."""
+        best, images = 1, 0
+        for count, call in enumerate(self._waiting, start=1):
+            images += len(call.images)
+            if images > self.batch_size:
+                break
+            if images >= FILLED * self._engine_for(images).batch_size:
+                best = count
+        return best
+
+    def _engine_for(self, images: int) -> Embedder:
+        """The smallest that holds so many, else the largest."""
+        return next((engine for engine in self._engines if engine.batch_size >= images), self._engines[-1])
 
     def _run(self, batch: list[_Call]) -> None:
         """Answer every call of a batch. Where the engine fails on several together, each is tried alone."""
@@ -175,8 +192,7 @@ class BatchingEmbedder:
 
     def _together(self, batch: list[_Call]) -> list[Embeddings]:
         images = batch[0].images if len(batch) == 1 else np.concatenate([call.images for call in batch])
-        engine = next(e for e in self._engines if e.batch_size >= min(len(images), self.batch_size))
-        done = engine.embed(images)
+        done = self._engine_for(len(images)).embed(images)
         with self._lock:
             self._ran[len(images)] += 1
         if len(batch) == 1:
