@@ -14,7 +14,6 @@ from schemas.records import AskedKey, Catalog, Job, JobActivity, JobOptions, Man
 from workers import dispatch, steering
 from workers.bootstrap import Process
 from workers.deployment.port import Browsed, CatalogSummary, OnProgress, Wish
-from workers.embedded import somebody_works
 from workers.errors import ContractError, ItemError, NotFoundError
 from workers.impressions import Impression
 from workers.indexing.submit import Submitted, submit_reindex, submit_retry, submit_sync
@@ -203,7 +202,7 @@ class LocalDeployment:
 
     def works_elsewhere(self) -> bool:
         """With a broker, or where another process is this home's worker."""
-        return dispatch.is_distributed(self._process) or somebody_works(self._process)
+        return dispatch.somebody_works(self._process)
 
     def job(self, job_id: str) -> Job:
         """A job."""

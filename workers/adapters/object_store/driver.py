@@ -11,7 +11,6 @@ from workers.adapters.object_store.cloud import open_azure, open_google
 from workers.adapters.object_store.faults import Place
 from workers.adapters.object_store.options import StoreOptions
 from workers.adapters.object_store.remote import built
-from workers.adapters.object_store.s3 import S3ObjectStore
 from workers.adapters.object_store.store import AZURE_SCHEMES, path_of
 from workers.errors import ConfigurationError
 
@@ -41,6 +40,8 @@ def open_writable(url: str, options: StoreOptions) -> Writable:
         with built(place):
             return Writable(driver=LocalStore(path, mkdir=True), prefix="", place=place)
     if scheme in ("s3", "s3a"):
+        from workers.adapters.object_store.s3 import S3ObjectStore  # boto3 takes a quarter of a second
+
         source = S3ObjectStore(url, options)
         return Writable(driver=source.driver, prefix=source.prefix, place=source.place)
     if scheme == "gs" or scheme in AZURE_SCHEMES:
