@@ -183,6 +183,33 @@ def test_the_guard_waits_for_confirm(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.json("list")["images"] == 50
 
 
+def test_evaluate_measures_a_catalog_and_draws_its_worst_queries(shop: tuple[Catalog, Path], tmp_path: Path) -> None:
+    command, folder = shop
+    found = command.json("evaluate", "--name", "shop", "--limit", "20", "--board", tmp_path / "worst.html")
+    assert (found["queries"], found["themselves_indexed"], found["unusable"]) == (20, 20, {})
+    shares = [recall["wanted_share"] for recall in found["recall_at_10"]]
+    assert shares == [None, 0.5, 0.05, 0.005]
+    plain = found["recall_at_10"][0]
+    assert (plain["filter"], plain["recall"]["value"]) == (None, 1.0)  # so few images are compared one by one
+    assert 0.0 < plain["latency_ms"]["p50"] <= plain["latency_ms"]["p95"] <= plain["latency_ms"]["p99"]
+    assert {"category_precision_at_1", "category_precision_at_10", "product_recall_at_10"} <= found["figures"].keys()
+    page = (tmp_path / "worst.html").read_text(encoding="utf-8")
+    assert page.count("data:image/") >= len(found["worst"]) > 0
+
+    labelled = tmp_path / "labelled"
+    for category, number in (("dress", 1), ("t-shirt", 2)):
+        (labelled / category).mkdir(parents=True)
+        (labelled / category / "view.jpg").write_bytes((folder / f"{number:03d}.jpg").read_bytes())
+    (labelled / "dress/cut.jpg").write_bytes((folder / "cut.jpg").read_bytes())
+    shown = command.run("evaluate", labelled, "--name", "shop")
+    assert shown.code == 0, shown.err
+    assert "category precision at 1" in shown.out
+    assert "cut.jpg" in shown.err
+    nothing = command.run("evaluate", tmp_path / "none", "--name", "shop")
+    assert nothing.code != 0
+    assert str(tmp_path / "none") in nothing.err
+
+
 MANY = 800
 """Some seconds of work: an interrupt on a busy machine still comes in the middle of it."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.testclient import TestClient
 
+from tests.support.served import app_served
 from workers.errors import ContractError
 from workers.web.direct import Direct
 from workers.web.problem import answer_with_problems
@@ -26,7 +30,8 @@ async def answer(request: Request) -> Response:
     return PlainTextResponse(f"directly, {request.scope['route'].path}")
 
 
-def client() -> TestClient:
+@contextmanager
+def client() -> Iterator[httpx.Client]:
     app = App()
     answer_with_problems(app)
 
@@ -35,7 +40,8 @@ def client() -> TestClient:
     async def framework() -> str:
         return "by the framework"
 
-    return TestClient(app, raise_server_exceptions=False)
+    with app_served(app) as url, httpx.Client(base_url=url) as asked:
+        yield asked
 
 
 def test_only_its_method_and_path_are_answered_directly() -> None:

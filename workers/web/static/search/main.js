@@ -2,7 +2,7 @@
 import { isAbort, turnstile } from "../lib/api.js";
 import { announce, byId, debounced, el, replace } from "../lib/dom.js";
 import { count, images } from "../lib/format.js";
-import { emptyNotice, errorNotice } from "../lib/notice.js";
+import { errorNotice } from "../lib/notice.js";
 import { loadCatalogs, offerCatalogs, startShell } from "../lib/shell.js";
 import { showChips } from "./chips.js";
 import { openDetails } from "./details.js";
@@ -10,6 +10,7 @@ import { remember, showExamples } from "./examples.js";
 import { countFacets } from "./facets.js";
 import { showFilters } from "./filters.js";
 import { showSkeletons, showTiles } from "./grid.js";
+import { notIndexed, nothingFound } from "./nothing.js";
 import { Pictures, receive } from "./picture.js";
 import { browse, findHits, look } from "./query.js";
 import { hideSeen, showSeen, waitForSeen, wholeBox } from "./seen.js";
@@ -115,7 +116,7 @@ async function showAnswer(asked, answer, more) {
   }
   list.forEach((entry) => entries.set(entry.key, entry));
   shownCount += list.length;
-  replace(byId("notice"), list.length || more ? null : nothingFound(asked));
+  replace(byId("notice"), list.length || more ? null : nothingFound(asked, context.catalog, go));
   const first = showTiles(list, asked, { open, mark }, { append: more, markable: scored });
   byId("more").hidden = cursor === null;
   byId("more").disabled = false;
@@ -144,33 +145,6 @@ function showFailure(error, more) {
   }
   byId("more").disabled = false;
   replace(byId("notice"), errorNotice(error, () => ask({ more })));
-}
-
-function nothingFound(asked) {
-  if (context.catalog?.images === null || context.catalog?.images === 0) return notIndexed();
-  const set = conditionsOf(asked);
-  return emptyNotice(
-    "Nothing passes.",
-    el("p", { text: set ? "No image of the catalog passes all filters." : "No image reaches the model's match level." }),
-    el(
-      "div",
-      { class: "actions" },
-      set > 0 && el("button", { class: "button primary", type: "button", text: "Clear all filters", on: { click: () => go({ filter: {} }) } }),
-      asked.match && el("button", { class: "button", type: "button", text: "Show weaker matches too", on: { click: () => go({ match: false }) } }),
-    ),
-  );
-}
-
-function notIndexed() {
-  const command = context.catalog
-    ? `catalog ingest ${context.catalog.source} --name ${context.catalog.name}`
-    : "catalog ingest /path/to/images --manifest products.csv --name shop";
-  return emptyNotice(
-    context.catalog ? `Nothing of ${context.catalog.name} is indexed yet.` : "There is no catalog yet.",
-    el("p", { text: "Index a folder or a bucket of images, then search it here:" }),
-    el("pre", { text: command }),
-    el("p", {}, "Or start it on the ", el("a", { href: "jobs", text: "jobs page" }), "."),
-  );
 }
 
 function sayResults(asked, answer, added) {
@@ -277,7 +251,7 @@ function settle() {
     byId("grid").setAttribute("aria-busy", "false");
     byId("results-said").textContent = "";
     replace(byId("filters"), el("p", { class: "muted", text: "There is nothing to filter yet." }));
-    replace(byId("notice"), notIndexed());
+    replace(byId("notice"), notIndexed(context.catalog));
     return;
   }
   refresh();
