@@ -11,6 +11,7 @@ from typing import Final
 
 import orjson
 
+from schemas.extra_field import ExtraField
 from schemas.outcomes import OutcomeKind, Reason
 from schemas.payload import JsonValue
 
@@ -90,7 +91,7 @@ class Catalog:
 
     name: str
     source_url: str
-    extra_fields: tuple[str, ...] = ()
+    extra_fields: tuple[ExtraField, ...] = ()
     """Manifest columns beyond the standard ones that become payload."""
     active_generation: int | None = None
     created_at: datetime

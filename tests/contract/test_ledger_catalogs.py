@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.extra_field import ExtraField, ExtraKind
 from schemas.outcomes import Reason
 from schemas.records import JobKind, JobOptions, JobState
 from tests.support.ledgers import (
@@ -40,20 +41,18 @@ def test_the_adapter_is_the_port(ledger: SqlLedger) -> None:
 
 
 def test_a_catalog_is_made_once(ledger: SqlLedger) -> None:
-    made = ledger.ensure_catalog("shop", source_url="file:///a", extra_fields=("season",))
+    made = ledger.ensure_catalog("shop", source_url="file:///a", extra_fields=(ExtraField("season"),))
     assert ledger.ensure_catalog("shop", source_url="file:///a") == made == ledger.catalog("shop")
-    assert made.extra_fields == ("season",)
+    assert made.extra_fields == (ExtraField("season"),)
     assert made.active_generation is None
     assert made.created_at.utcoffset() is not None
 
 
 def test_given_extra_fields_replace_the_stored_ones(ledger: SqlLedger) -> None:
-    ledger.ensure_catalog("shop", source_url="file:///a", extra_fields=("season",))
-    assert ledger.ensure_catalog("shop", source_url="file:///a", extra_fields=("fit", "lot")).extra_fields == (
-        "fit",
-        "lot",
-    )
-    assert ledger.catalog("shop").extra_fields == ("fit", "lot")
+    ledger.ensure_catalog("shop", source_url="file:///a", extra_fields=(ExtraField("season"),))
+    declared = (ExtraField("fit"), ExtraField("weight", ExtraKind.NUMBER), ExtraField("vegan", ExtraKind.FLAG))
+    assert ledger.ensure_catalog("shop", source_url="file:///a", extra_fields=declared).extra_fields == declared
+    assert ledger.catalog("shop").extra_fields == declared
 
 
 def test_another_source_under_a_name_is_refused(ledger: SqlLedger) -> None:

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from schemas.extra_field import ExtraField
 from schemas.records import JobState
 from schemas.tables import metadata
 from tests.support.commands import Catalog
@@ -90,7 +91,7 @@ def test_a_file_of_an_older_release_is_upgraded_on_opening(path: Path) -> None:
         tx.execute(text("INSERT INTO catalogs VALUES ('shop', 'file:///a', '[\"fit\"]', NULL, 0, 1.0)"))
     old.close()
     ledger = open_ledger(f"sqlite:///{path}")
-    assert ledger.catalog("shop").extra_fields == ("fit",)
+    assert ledger.catalog("shop").extra_fields == (ExtraField("fit"),)
     assert ledger.stage_manifest("shop", "s", []) == []
     ledger.close()
     assert query(path, "SELECT version_num FROM alembic_version") == [(HEAD,)]

@@ -21,6 +21,7 @@ from workers.adapters.memory import ColourGridEmbedder
 from workers.errors import ContractError, ModelConflictError, NotFoundError
 from workers.imaging.decode import DecodeLimits, decode
 from workers.imaging.preprocess import prepare
+from workers.indexing.update import submit_update
 from workers.query.resolver import Resolver
 from workers.query.search import Answer, Query, search
 
@@ -233,6 +234,30 @@ def test_a_kept_column_is_filtered_and_counted_and_a_later_one_after_a_reindex(t
         ask(indexer, large)
     settled(indexer.reindex(ColourGridEmbedder(name="another")))
     assert len(ask(indexer, large).hits) == 4
+
+
+def test_a_kept_number_has_ranges_and_a_kept_flag_two_values(tmp_path: Path) -> None:
+    indexer = Indexer()
+    for number in range(6):
+        indexer.store.put(f"{number:03d}.jpg", picture(number))
+    table = tmp_path / "manifest.csv"
+    rows = [f"{n:03d}.jpg,{n * 10.5},{'yes' if n % 2 else 'no'}" for n in range(6)]
+    table.write_text("\n".join(["image,weight,vegan", *rows]), encoding="utf-8")
+    settled(indexer.sync(manifest=table, extra_fields=("weight:number", "vegan:flag")))
+
+    def found(*conditions: Condition) -> list[str]:
+        return sorted(keys([ask(indexer, Query(image=picture(0), conditions=conditions))]))
+
+    assert found(Range(field="weight", minimum=21.0, maximum=42.0)) == ["002.jpg", "003.jpg", "004.jpg"]
+    vegan = AnyOf(field="vegan", values=(True,))
+    assert found(Range(field="weight", minimum=21.0), vegan) == ["003.jpg", "005.jpg"]
+    counted = ask(indexer, Query(image=picture(0), facets=("vegan",))).facets["vegan"]
+    assert {(facet.value, facet.count) for facet in counted} == {(True, 3), (False, 3)}
+    updated = submit_update("shop", {"weight": "50,5"}, ledger=indexer.ledger, keys=("000.jpg",), idempotency_key="1")
+    indexer.work(updated.jobs[0])
+    assert found(Range(field="weight", minimum=50.0, maximum=51.0)) == ["000.jpg"]
+    with pytest.raises(ContractError, match="weight is 'heavy'"):
+        submit_update("shop", {"weight": "heavy"}, ledger=indexer.ledger, keys=("000.jpg",), idempotency_key="2")
 
 
 # ------------------------------------------------------------------------------------------------------------- pages

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
+from schemas.extra_field import ExtraField
 from schemas.ids import new_id, point_id
 from schemas.messages import AdvanceJob, IndexBatch
 from schemas.records import AskedKey, Job, JobOptions, JobState
@@ -75,7 +76,7 @@ class Indexer:
         *,
         manifest: Path | None = None,
         options: JobOptions | None = None,
-        extra_fields: tuple[str, ...] = (),
+        extra_fields: tuple[str, ...] = (),  # as `--keep-field` takes them
         priority: int | None = None,
     ) -> Submitted:
         return submit_sync(
@@ -87,7 +88,7 @@ class Indexer:
             keep_bundle=lambda: None,
             options=options or JobOptions(),
             manifest=manifest,
-            extra_fields=extra_fields,
+            extra_fields=tuple(map(ExtraField.parse, extra_fields)),
             priority=priority,
         )
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from schemas.extra_field import ExtraField
 from schemas.payload import JsonValue
 from workers.adapters.vector_index.validation import check_field
 from workers.errors import ContractError
@@ -23,7 +24,8 @@ SOURCE = "s3://shop/images"
 
 
 def reading(path: Path, *extra_fields: str, source_url: str = SOURCE) -> ManifestReading:
-    return read_manifest(path, source_url=source_url, extra_fields=extra_fields)
+    declared = tuple(map(ExtraField.parse, extra_fields))
+    return read_manifest(path, source_url=source_url, extra_fields=declared)
 
 
 def csv_file(folder: Path, content: str | bytes, name: str = "manifest.csv") -> Path:
@@ -429,6 +431,36 @@ def test_parquet_rows_give_the_digests_of_the_same_csv_rows(tmp_path: Path) -> N
     parquet = parquet_file(tmp_path, price=[20], brand=["Zara"], image=["a"], in_stock=[True])
     text = csv_file(tmp_path, "image,brand,price,in_stock\na,Zara,20,yes\n")
     assert [row.digest for row in reading(parquet).rows()] == [row.digest for row in reading(text).rows()]
+
+
+def test_declared_kinds_are_read_as_such_from_either_format(tmp_path: Path) -> None:
+    declared = ("weight:number", "change:number", "vegan:flag", "size")
+    text = csv_file(tmp_path, 'image,weight,change,vegan,size\na,"1.299,50",-5,yes,38\nb,,,,\nc,heavy,1,maybe,XL\n')
+    expected = {"a": {"weight": 1299.5, "change": -5.0, "vegan": True, "size": "38"}, "b": {}}
+    manifest = reading(text, *declared)
+    assert {row.key: row.fields for row in manifest.rows()} == expected
+    assert [(problem.key, problem.problem) for problem in manifest.problems] == [
+        (
+            "c",
+            "weight is 'heavy', not a plain number such as 19.90; vegan is 'maybe'; use true or false, yes or no, 1 or 0",
+        )
+    ]
+    parquet = parquet_file(
+        tmp_path,
+        image=["a", "b"],
+        weight=pa.array([1299.5, None]),
+        change=pa.array([-5, None]),
+        vegan=pa.array([True, None]),
+        size=["38", None],
+    )
+    assert fields_of(parquet, *declared) == expected
+    assert [row.digest for row in reading(parquet, *declared).rows()] == [row.digest for row in manifest.rows()]
+
+
+@pytest.mark.parametrize("written", ["weight:kg", "weight:", "a:b:date"])
+def test_a_kind_that_there_is_not_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="there are text, number, flag"):
+        ExtraField.parse(written)
 
 
 def test_parquet_extra_fields_keep_their_types(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from workers.cli.options import DEFAULT_NAME, JobId, Json, Name, Priority
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from schemas.extra_field import ExtraField
     from schemas.records import Job, ManifestProblem
     from workers.bootstrap import Process
     from workers.cli.output import Output
@@ -40,7 +41,11 @@ def ingest(
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="No keys that match this glob (repeatable).")] = None,
     keep_field: Annotated[
-        list[str] | None, typer.Option(help="A further manifest column to keep as payload (repeatable).")
+        list[str] | None,
+        typer.Option(
+            help="A further manifest column to keep (repeatable): `season`, `weight:number` for ranges, `vegan:flag`.",
+            metavar="COLUMN[:KIND]",
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Folder of the model bundle, for a new catalog.")] = None,
     allow_deletes: Annotated[
@@ -62,7 +67,7 @@ def ingest(
         source=source,
         options=JobOptions(include=tuple(include or ()), exclude=tuple(exclude or ()), allow_deletes=allow_deletes),
         manifest=manifest,
-        extra_fields=tuple(keep_field or ()),
+        extra_fields=tuple(map(_extra_field, keep_field or ())),
         model=model,
         priority=priority,
     )
@@ -73,6 +78,16 @@ def ingest(
         submitted = there.ingest(wish)
         _tell_submitted(output, submitted)
         bring_job_to_end(output, there, submitted.job)
+
+
+def _extra_field(written: str) -> ExtraField:
+    from schemas.extra_field import ExtraField
+    from workers.errors import ContractError
+
+    try:
+        return ExtraField.parse(written)
+    except ValueError as error:
+        raise ContractError(f"--keep-field {error}") from None
 
 
 def reindex(

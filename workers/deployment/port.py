@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from schemas.collection import FieldKind
+from schemas.extra_field import ExtraField
 from schemas.messages import JobRequest
 from schemas.payload import JsonValue, Payload
 from schemas.records import Job, JobActivity, JobOptions, JobState, ManifestProblem, QuarantineRow, Worker
@@ -57,7 +58,7 @@ class Wish:
     options: JobOptions
     manifest: Path | None = None
     """A file of this machine."""
-    extra_fields: tuple[str, ...] = ()
+    extra_fields: tuple[ExtraField, ...] = ()
     model: str | None = None
     """Bundle for a new catalog."""
     priority: int | None = None

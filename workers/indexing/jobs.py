@@ -126,7 +126,9 @@ def run_batch(workshop: Workshop, message: IndexBatch) -> None:
             )
         lease = ledger.claim_batch(message.batch_id, worker=workshop.worker, lease_s=pace.lease_s)
         if lease is not None:
-            _work_off(workshop, lease, services, opening, extra_fields=catalog.extra_fields)
+            _work_off(
+                workshop, lease, services, opening, extra_fields=tuple(field.name for field in catalog.extra_fields)
+            )
     if not workshop.stop.is_set():
         workshop.publish(AdvanceJob(job_id=job.id), job.lane)
 

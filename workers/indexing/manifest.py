@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from schemas.extra_field import ExtraField
 from schemas.ids import check_key
 from schemas.payload import MANIFEST_FIELDS, JsonValue, Payload
 from schemas.records import ManifestProblem, ManifestRow, fields_digest
 from workers.errors import ContractError
-from workers.indexing.manifest_cells import READERS, Cell, extra, shown, text
+from workers.indexing.manifest_cells import EXTRA_READERS, READERS, Cell, shown, text
 from workers.indexing.manifest_files import Record, header, records
 
 KEY_COLUMN: Final = "image"
@@ -42,7 +43,7 @@ _LIKELY_KEY_COLUMNS: Final = (
 )
 
 
-def read_manifest(path: Path, *, source_url: str, extra_fields: tuple[str, ...]) -> ManifestReading:
+def read_manifest(path: Path, *, source_url: str, extra_fields: tuple[ExtraField, ...]) -> ManifestReading:
     """Open a manifest and settle its columns; rows are read by `ManifestReading.rows`.
 
     Column names are compared without regard to case and the blanks around them. `extra_fields` are columns that become
@@ -53,12 +54,13 @@ def read_manifest(path: Path, *, source_url: str, extra_fields: tuple[str, ...])
         ContractError: no such file, neither CSV nor Parquet, empty, not UTF-8, no `image` column, a column twice, or an
             extra field whose name the index uses itself or cannot take.
     """
-    if odd := [name for name in extra_fields if not _FIELD_NAME.fullmatch(name)]:
+    names = [field.name for field in extra_fields]
+    if odd := [name for name in names if not _FIELD_NAME.fullmatch(name)]:
         raise ContractError(
             f"no manifest column can be kept as {shown(odd[0])}: a field's name has 1 to 64 letters, digits, hyphens and "
             "underscores; rename the column"
         )
-    if taken := sorted({name for name in extra_fields if name.strip().casefold() in _RESERVED}):
+    if taken := sorted({name for name in names if name.strip().casefold() in _RESERVED}):
         raise ContractError(
             f"no manifest column can be kept as {taken[0]!r}: the index uses that name; rename the column"
         )
@@ -96,7 +98,9 @@ def manifest_key(written: str, *, source_url: str) -> str:
 class ManifestReading:
     """A manifest whose columns are known. Iterate `rows()` to its end, then look at what was left out."""
 
-    def __init__(self, path: Path, columns: tuple[str, ...], *, source_url: str, extra_fields: tuple[str, ...]) -> None:
+    def __init__(
+        self, path: Path, columns: tuple[str, ...], *, source_url: str, extra_fields: tuple[ExtraField, ...]
+    ) -> None:
         self.path = path
         self.columns = columns
         """As the header spells them."""
@@ -106,12 +110,11 @@ class ManifestReading:
         self._source_url = source_url
         places = _places(path, columns)
         self._key_place = places.pop(KEY_COLUMN)
-        wanted = {name.casefold(): name for name in STANDARD_COLUMNS}
-        wanted = {name.strip().casefold(): name for name in extra_fields} | wanted
+        standard = {name.casefold(): (name, READERS.get(name, text)) for name in STANDARD_COLUMNS}
+        declared = {field.name.casefold(): (field.name, EXTRA_READERS[field.kind]) for field in extra_fields}
+        wanted = declared | standard
         self._readers: Sequence[tuple[str, int, Callable[[Cell], JsonValue]]] = [
-            (name, places[folded], READERS.get(name, text) if name in STANDARD_COLUMNS else extra)
-            for folded, name in wanted.items()
-            if folded in places
+            (name, places[folded], read) for folded, (name, read) in wanted.items() if folded in places
         ]
         self.unknown_columns: tuple[str, ...] = tuple(
             columns[place] or f"(column {place + 1}, unnamed)"
@@ -120,7 +123,7 @@ class ManifestReading:
         )
         """Columns that are neither standard nor declared; they are not read."""
         self.missing_extra_fields: tuple[str, ...] = tuple(
-            f for f in extra_fields if f.strip().casefold() not in places
+            field.name for field in extra_fields if field.name.casefold() not in places
         )
         """Declared columns that this manifest does not have."""
 

@@ -13,6 +13,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
 
+from schemas.extra_field import ExtraKind
 from schemas.payload import JsonValue
 
 Cell = Any
@@ -60,22 +61,34 @@ def text(cell: Cell) -> str | None:
 
 
 def price(cell: Cell) -> float | None:
-    """A finite number of at least 0. Text may have a decimal comma or thousands marks where only one reading is possible.
+    """A `number` of at least 0.
 
     Raises:
         ValueError: not a number, ambiguous, negative, NaN or infinite.
     """
+    value = number(cell)
+    if value is not None and value < 0:
+        raise ValueError(f"is {shown(cell)}, below 0")
+    return value
+
+
+def number(cell: Cell) -> float | None:
+    """A finite number. Text may have a decimal comma or thousands marks where only one reading is possible.
+
+    Raises:
+        ValueError: not a number, ambiguous, NaN or infinite.
+    """
     if cell is None or isinstance(cell, (int, float, Decimal)):
-        return None if cell is None else _priced(cell, cell)
+        return None if cell is None else _finite(cell)
     spelled = text(cell)
     if spelled is None:
         return None
     if _PLAIN.fullmatch(spelled):
-        return _priced(spelled, spelled)
+        return _finite(spelled)
     if _DECIMAL_COMMA.fullmatch(spelled):
-        return _priced(spelled.replace(".", "").replace(",", "."), spelled)
+        return _finite(spelled.replace(".", "").replace(",", "."))
     if _GROUPED.fullmatch(spelled):
-        return _priced(spelled.replace(",", ""), spelled)
+        return _finite(spelled.replace(",", ""))
     if spelled.lower().lstrip("+-") in ("nan", "inf", "infinity"):
         raise ValueError(f"is {shown(spelled)}, not a finite number; leave the cell empty where it is unknown")
     raise ValueError(f"is {shown(spelled)}, not a plain number such as 19.90")
@@ -102,10 +115,10 @@ def flag(cell: Cell) -> bool | None:
 
 
 def extra(cell: Cell) -> JsonValue:
-    """A column the catalog declares. Parquet's numbers, booleans and lists of text stay what they are.
+    """A column the catalog declares as text. Parquet's numbers, booleans and lists of text stay what they are.
 
     A CSV cell stays text even where it looks like a number: a column of sizes ("38", "XL") keeps one type, and an
-    article number its leading zeros. Who wants numbers uses Parquet.
+    article number its leading zeros. Who wants numbers declares `size:number`.
 
     Raises:
         ValueError: over-long text, a NUL byte, a number that is not finite or beyond 64 bits, or a
@@ -131,6 +144,12 @@ def extra(cell: Cell) -> JsonValue:
 
 READERS: Final[dict[str, Callable[[Cell], JsonValue]]] = {"price": price, "in_stock": flag}
 """Standard columns that are not text."""
+EXTRA_READERS: Final[dict[ExtraKind, Callable[[Cell], JsonValue]]] = {
+    ExtraKind.TEXT: extra,
+    ExtraKind.NUMBER: number,
+    ExtraKind.FLAG: flag,
+}
+"""Declared columns by what they hold."""
 
 
 def _spelled(cell: Cell) -> str:
@@ -153,13 +172,6 @@ def _spelled(cell: Cell) -> str:
     raise ValueError(f"is a {type(cell).__name__}, which no payload field can hold")
 
 
-def _priced(number: str | float | Decimal, spelled: object) -> float:
-    value = _finite(number)
-    if value < 0:
-        raise ValueError(f"is {shown(spelled)}, below 0")
-    return value + 0.0  # -0.0 becomes 0.0: one price, one digest
-
-
 def _finite(number: str | float | Decimal) -> float:
     try:
         value = float(number)
@@ -167,4 +179,4 @@ def _finite(number: str | float | Decimal) -> float:
         value = math.inf
     if not math.isfinite(value):
         raise ValueError(f"is {shown(number)}, not a finite number; leave the cell empty where it is unknown")
-    return value
+    return value + 0.0  # -0.0 becomes 0.0: one value, one digest

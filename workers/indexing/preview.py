@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from schemas.extra_field import ExtraField
 from schemas.ids import new_id
 from schemas.records import Catalog, JobOptions, ManifestProblem
 from workers.errors import ContractError
@@ -22,7 +23,7 @@ def preview(
     ledger: Ledger,
     options: JobOptions,
     manifest: Path | None = None,
-    extra_fields: tuple[str, ...] = (),
+    extra_fields: tuple[ExtraField, ...] = (),
     on_key: Callable[[Entry], None] | None = None,
 ) -> tuple[Forecast, tuple[ManifestProblem, ...]]:
     """What `submit_sync` would lead to; nothing is kept.

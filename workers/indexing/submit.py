@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from schemas.collection import CollectionSpec, PayloadIndex
+from schemas.collection import CollectionSpec, FieldKind, PayloadIndex
+from schemas.extra_field import ExtraField, ExtraKind
 from schemas.ids import check_catalog_name, new_id
 from schemas.model_card import ModelCard
 from schemas.records import (
@@ -35,6 +37,13 @@ class Submitted:
     manifest: StagedSummary = field(default_factory=StagedSummary)
 
 
+_INDEX_KINDS: Final[dict[ExtraKind, FieldKind]] = {
+    ExtraKind.TEXT: "keyword",
+    ExtraKind.NUMBER: "float",
+    ExtraKind.FLAG: "bool",
+}
+
+
 def submit_sync(
     name: str,
     *,
@@ -45,7 +54,7 @@ def submit_sync(
     keep_bundle: Callable[[], None],
     options: JobOptions,
     manifest: Path | None = None,
-    extra_fields: tuple[str, ...] = (),
+    extra_fields: tuple[ExtraField, ...] = (),
     idempotency_key: str | None = None,
     priority: int | None = None,
 ) -> Submitted:
@@ -194,12 +203,12 @@ def _has_fields(generation: Generation, catalog: Catalog, index: VectorIndex) ->
 
 
 def _declared(catalog: Catalog) -> tuple[PayloadIndex, ...]:
-    """Indexes for the manifest columns that the catalog keeps, so that they can be filtered and counted as text.
+    """Indexes for the manifest columns that the catalog keeps, so that they can be filtered by what they hold.
 
     An index comes with its collection, before the first point: one added later ruins filtered recall. A field that is
     declared later is filtered after the next reindex.
     """
-    return tuple(PayloadIndex(field=field, kind="keyword") for field in catalog.extra_fields)
+    return tuple(PayloadIndex(field=field.name, kind=_INDEX_KINDS[field.kind]) for field in catalog.extra_fields)
 
 
 def _spec(generation: Generation, card: ModelCard, catalog: Catalog) -> CollectionSpec:

@@ -14,7 +14,7 @@ from schemas.records import Catalog, Job, ManifestProblem
 from workers.errors import ContractError, NotFoundError
 from workers.flow import grouped
 from workers.indexing.manifest import KEY_COLUMN, STANDARD_COLUMNS, manifest_key
-from workers.indexing.manifest_cells import READERS, extra, shown, text
+from workers.indexing.manifest_cells import EXTRA_READERS, READERS, shown, text
 from workers.indexing.manifest_files import header, records
 from workers.ports import Ledger
 from workers.ports.inbox import MAX_JOB_KEYS
@@ -59,12 +59,13 @@ def read_fields(given: Mapping[str, Any], catalog: Catalog) -> dict[str, JsonVal
     """
     if not given:
         raise ContractError("nothing to set: give at least one field, as price=19.90")
-    known = (*STANDARD_COLUMNS, *catalog.extra_fields)
+    extra = {field.name: field.kind for field in catalog.extra_fields}
+    known = (*STANDARD_COLUMNS, *extra)
     read: dict[str, JsonValue] = {}
     for name, value in given.items():
         if name not in known:
             raise ContractError(f"{catalog.name!r} keeps no field {shown(name)}; there are: {', '.join(known)}")
-        reader = READERS.get(name, text) if name in STANDARD_COLUMNS else extra
+        reader = READERS.get(name, text) if name in STANDARD_COLUMNS else EXTRA_READERS[extra[name]]
         try:
             read[name] = reader(value)
         except ValueError as error:
@@ -190,7 +191,7 @@ def _table(path: Path, catalog: Catalog) -> Iterator[Change | ManifestProblem]:
     selector = next((name for name in (KEY_COLUMN, PRODUCT_COLUMN) if name in columns), None)
     if selector is None:
         raise ContractError(f"{path} has neither an 'image' nor a 'product_id' column, which says what a row is about")
-    names = {name.casefold(): name for name in (*STANDARD_COLUMNS, *catalog.extra_fields)}
+    names = {name.casefold(): name for name in (*STANDARD_COLUMNS, *(field.name for field in catalog.extra_fields))}
     unknown = [name for name in columns if name != selector and name not in names]
     if unknown:
         raise ContractError(

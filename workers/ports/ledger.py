@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from schemas.extra_field import ExtraField
 from schemas.outcomes import Reason
 from schemas.records import (
     Catalog,
@@ -46,7 +47,7 @@ class Claimed:
 class Catalogs(Protocol):
     """Catalogs and their generations."""
 
-    def ensure_catalog(self, name: str, *, source_url: str, extra_fields: tuple[str, ...] = ()) -> Catalog:
+    def ensure_catalog(self, name: str, *, source_url: str, extra_fields: tuple[ExtraField, ...] = ()) -> Catalog:
         """The catalog of that name, made if there is none. `extra_fields`, when given, replace the stored ones.
 
         Raises:

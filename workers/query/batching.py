@@ -2,8 +2,8 @@
 
 Nobody waits for company. A caller that finds an engine idle runs at once with what is queued; one that finds all of them
 busy queues up, and whoever ends a batch hands the engine to the oldest in the queue, which takes along as many others as
-fill a batch. So batches grow with the load by themselves, and a wait is bounded by the batches ahead. No thread of its own: the
-batch runs on one of its callers' threads, which saves the lone caller two changes of thread.
+fill a batch. So batches grow with the load by themselves, and a wait is bounded by the batches ahead. No thread of its own:
+the batch runs on one of its callers' threads, which saves the lone caller two changes of thread.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
+from schemas.extra_field import ExtraField
 from schemas.ids import check_catalog_name, collection_name
 from schemas.records import Catalog, Generation, JobKind, JobState
 from schemas.tables import (
@@ -31,13 +32,14 @@ from workers.errors import ContractError, JobConflictError, NotFoundError
 class CatalogsPart(LedgerPart):
     """Implements `workers.ports.ledger.Catalogs`."""
 
-    def ensure_catalog(self, name: str, *, source_url: str, extra_fields: tuple[str, ...] = ()) -> Catalog:
+    def ensure_catalog(self, name: str, *, source_url: str, extra_fields: tuple[ExtraField, ...] = ()) -> Catalog:
         """The catalog of that name, made if there is none."""
         try:
             check_catalog_name(name)
         except ValueError as error:
             raise ContractError(str(error)) from error
-        values = {"name": name, "source_url": source_url, "extra_fields": list(extra_fields), "created_at": clock()}
+        written = [str(field) for field in extra_fields]
+        values = {"name": name, "source_url": source_url, "extra_fields": written, "created_at": clock()}
         with self._database.write() as tx:
             tx.execute(self._database.insert(catalogs).values(values).on_conflict_do_nothing())
             stored = find_catalog(tx, name, lock=True)
@@ -45,8 +47,8 @@ class CatalogsPart(LedgerPart):
                 raise ContractError(
                     f"catalog {name!r} indexes {stored.source_url}, not {source_url}: choose another name or drop it first"
                 )
-            if extra_fields and tuple(stored.extra_fields) != extra_fields:
-                tx.execute(update(catalogs).where(catalogs.c.name == name).values(extra_fields=list(extra_fields)))
+            if written and stored.extra_fields != written:
+                tx.execute(update(catalogs).where(catalogs.c.name == name).values(extra_fields=written))
             return _to_catalog(find_catalog(tx, name))
 
     def catalog(self, name: str) -> Catalog:
@@ -173,7 +175,7 @@ def _to_catalog(row: Row[Any]) -> Catalog:
     return Catalog(
         name=row.name,
         source_url=row.source_url,
-        extra_fields=tuple(row.extra_fields),
+        extra_fields=tuple(ExtraField.parse(written) for written in row.extra_fields),
         active_generation=row.active_generation,
         created_at=moment(row.created_at),
     )
