@@ -114,7 +114,7 @@ def test_many_deletes_wait_for_a_persons_word(visit: Visit, served_shop: Shop, t
     expect(state).to_have_text("waits for you")
     page.get_by_role("button", name="Allow the deletes").click()
     asked = page.get_by_role("dialog", name="Delete what has vanished?")
-    expect(asked).to_contain_text(f"{GUARDED} images are gone from the source of shrinking")
+    expect(asked).to_contain_text(f"{GUARDED} of {2 * GUARDED} known images have vanished")
     asked.get_by_role("button", name="Allow the deletes").click()
     expect(state).to_have_text("done")
     expect(page.locator(".figures .card", has_text="deleted").locator("dd")).to_have_text(str(GUARDED))

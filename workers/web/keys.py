@@ -58,10 +58,13 @@ class KeyRing:
             return None
         key_id, secret = parts
         if self._age() > self._fresh_s:
-            await run_in_threadpool(self._read, older_than_s=self._fresh_s)
+            await run_in_threadpool(self._read, since=time.monotonic() - self._fresh_s)
         if key_id not in self._keys:
+            # A read that began after the request knows every key that was made before it. The age after the sleep would
+            # not do: a timer may be a millisecond early.
+            asked = time.monotonic()
             await asyncio.sleep(max(0.0, NEWEST_S - self._age()))
-            await run_in_threadpool(self._read, older_than_s=NEWEST_S)
+            await run_in_threadpool(self._read, since=asked)
         key = self._keys.get(key_id)
         # An unknown id takes as long as a wrong secret.
         right = hmac.compare_digest(secret_digest(secret), key.digest if key is not None else _NOBODY)
@@ -73,10 +76,10 @@ class KeyRing:
     def _age(self) -> float:
         return time.monotonic() - self._read_at
 
-    def _read(self, *, older_than_s: float) -> None:
-        """Read the table, unless another thread has done so meanwhile."""
+    def _read(self, *, since: float) -> None:
+        """Read the table, unless another thread has begun to after this moment."""
         with self._lock:
-            if self._age() < older_than_s:
+            if self._read_at >= since:
                 return
             began = time.monotonic()
             self._keys = {key.id: key for key in self._ledger().api_keys()}

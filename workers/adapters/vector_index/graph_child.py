@@ -45,7 +45,7 @@ def main() -> int:
             m=_EDGES, ef_construct=_EF_CONSTRUCT, full_scan_threshold=max(1, exact_points * dimension * 4 // 1024)
         ),
         # The walk reads a quarter of the bytes; a search compares what it has found again, as it was written. Read page by
-        # page ("cold"): read ahead, a shard of 100,000 points opened in 1.3 s instead of 0.3, and opening holds up everybody.
+        # page ("cold"): read ahead, a shard of 100,000 points opened in 1.3 s instead of 0.3, while everybody waits.
         quantization_config=edge.ScalarQuantizationConfig(
             type=edge.ScalarType.Int8, quantile=_QUANTILE, memory=edge.Memory.Cold
         ),

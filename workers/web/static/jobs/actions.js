@@ -1,7 +1,6 @@
 /** What a person can do to a job, with a question before what cannot be undone. */
 import { ask } from "../lib/api.js";
 import { byId, el, replace } from "../lib/dom.js";
-import { count } from "../lib/format.js";
 import { isOver } from "./words.js";
 
 const ASK = {
@@ -12,7 +11,7 @@ const ASK = {
   },
   confirm: {
     title: "Delete what has vanished?",
-    text: (job) => `${count(job.vanished)} images are gone from the source of ${job.catalog}. They are taken out of the index; the source itself is not touched.`,
+    text: (job) => `${job.catalog}: ${(job.error ?? "").split(". If that is right")[0]}. With your word they are taken out of the index; the source itself is not touched.`,
     act: "Allow the deletes",
   },
 };
