@@ -198,11 +198,12 @@ def test_more_hits_come_behind_the_first(visit: Visit) -> None:
     expect(page.get_by_role("button", name="Show more")).to_be_hidden()
 
 
-def test_the_page_is_used_with_the_keyboard(visit: Visit) -> None:
+def test_the_page_is_used_with_the_keyboard(visit: Visit, served_shop: Shop) -> None:
     page = open_search(visit)
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the results")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.locator("#results")).to_be_focused()
     page.get_by_label("Variety").focus()
     for _ in range(3):
         page.keyboard.press("Tab")
@@ -211,6 +212,16 @@ def test_the_page_is_used_with_the_keyboard(visit: Visit) -> None:
     expect(page.locator("#details")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".tile-open").first).to_be_focused()
+
+    found = search_for(page, served_shop.photo)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_text("Skip to the results").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#results")).to_be_focused()
+    page.wait_for_timeout(300)
+    assert (tiles(page), [url for url in asked if "/v1/search" in url]) == (found, [])
+    expect(page.locator("#results-heading")).to_have_text("Like your photograph")
 
 
 def test_a_late_answer_never_covers_a_newer_one(visit: Visit, served_shop: Shop) -> None:

@@ -7,7 +7,16 @@ import { showSignOut, signOut } from "./session.js";
 export function startShell() {
   byId("signout").addEventListener("click", signOut);
   byId("signin-cancel").addEventListener("click", () => byId("signin").close());
+  document.querySelector(".skip").addEventListener("click", skip);
   showSignOut();
+}
+
+/** Go where a link within the page leads, without an entry in the history: that would be another query, or another job. */
+function skip(event) {
+  event.preventDefault();
+  const target = byId(event.currentTarget.hash.slice(1));
+  target.focus();
+  target.scrollIntoView();
 }
 
 /** The catalogs of the server, as `/v1/catalogs` tells them. */
